@@ -1,0 +1,102 @@
+/* catalog.h: the catalog of one site: who wrote, what lies where, what happened to it.
+ *
+ *   reader threads      dv_catalog_reader      a read-only connection a thread
+ *   all other threads   dv_catalog_write  ->   one writer thread: a group is one transaction, a savepoint a member
+ *
+ * Invariants of the writer
+ *   1 exactly one connection of the process writes and checkpoints
+ *   2 a member's rows are all there or none; dv_catalog_write returns after the group's COMMIT
+ *   3 a member that fails is rolled back alone; the others of its group go on
+ *   4 a group with a FULL member is committed at synchronous FULL
+ *
+ * The rows are described in schema.c, the one place that has the tables.
+ * Threads   share freely. */
+#ifndef DV_CATALOG_CATALOG_H
+#define DV_CATALOG_CATALOG_H
+
+#include "db/db.h"
+#include "dicom/dataset.h"
+
+typedef struct dv_catalog dv_catalog;
+
+/* Opens DSN, makes or upgrades the schema, starts the writer. A schema newer than this program is CONFIG. */
+dv_catalog *dv_catalog_open(const char *dsn, dv_error *err);
+/* Waits for what is queued; checkpoints; marks the stop as clean. */
+void dv_catalog_close(dv_catalog *cat);
+/* Runs WORK in the writer thread inside a savepoint of the next group's transaction and waits for its commit. WORK returns false to
+ * be rolled back. It must not wait for anything and may be called once only. Errors: WORK's own, or DB. */
+bool dv_catalog_write(dv_catalog *cat, bool full, bool (*work)(dv_db *db, void *user, dv_error *err), void *user, dv_error *err);
+/* This thread's read connection; closed when the thread ends or the catalog closes. NULL on failure. Finish each result before the
+ * next write of the same thread: a held read blocks checkpoints. */
+dv_db *dv_catalog_reader(dv_catalog *cat, dv_error *err);
+/* True when the last stop was not clean: recovery has to look for objects without rows. */
+bool dv_catalog_was_unclean(const dv_catalog *cat);
+
+/* ---- instances ---- */
+
+/* One stored object, as ingest gives it and recovery reads it back from File Meta. All borrowed. */
+typedef struct dv_instance {
+    /* as received */
+    dv_text received_sop_uid, received_study_uid, received_series_uid, received_patient_id, received_issuer, received_accession;
+    /* as stored */
+    dv_text sop_uid, sop_class, transfer_syntax, instance_number, rows_columns;
+    dv_text study_uid, study_date, study_time, study_description, study_id, accession, referring_physician;
+    dv_text series_uid, modality, series_number, series_description, body_part;
+    dv_text patient_id, issuer, patient_name, birth_date, sex;
+    dv_text path;                    /* relative to the data directory */
+    uint64_t bytes;                  /* of the file */
+    const uint8_t *received_hash, *header_hash, *body_hash; /* SHA-256, 32 bytes each */
+    int64_t generation;              /* 0: stored without rules */
+    dv_text source;                  /* peer slug, or "files" */
+    int64_t job;                     /* 0 without */
+    int64_t received_at;             /* dv_wall_us */
+    const struct dv_audit_edit *edits;
+    const struct dv_audit_finding *findings;
+} dv_instance;
+
+typedef struct dv_audit_edit {
+    dv_text path, before, after, stage, rule, kind; /* kind: changed filled cleared added removed */
+    const struct dv_audit_edit *next;
+} dv_audit_edit;
+
+typedef struct dv_audit_finding {
+    dv_text kind, rule, path, message; /* kind: flag warn */
+    const struct dv_audit_finding *next;
+} dv_audit_finding;
+
+typedef enum dv_seen {
+    DV_SEEN_NEW,       /* the row was added */
+    DV_SEEN_IDENTICAL, /* same SOP Instance UID, header and body as received: nothing was added but a count */
+    DV_SEEN_HEADER,    /* same body, other header; nothing was added */
+    DV_SEEN_CONFLICT,  /* other body, study or patient; nothing was added */
+} dv_seen;
+
+/* The only arbiter of "seen before"; to be called inside a WORK. *EXISTING is the row's id, new or old. */
+bool dv_catalog_add_instance(dv_db *db, const dv_instance *row, dv_seen *seen, int64_t *existing, dv_error *err);
+/* Is there a row for the received SOP Instance UID, with these hashes? For the quick answer before a file is written. */
+bool dv_catalog_seen(dv_db *db, dv_text received_sop_uid, const uint8_t *received_hash, const uint8_t *body_hash, dv_seen *seen,
+                     dv_error *err);
+
+/* ---- quarantine: what was rejected, held or excluded, and what could not be read ---- */
+
+typedef struct dv_quarantined {
+    dv_text state;                   /* rejected held excluded unreadable */
+    dv_text reason, stage, rule, file; /* file:line of a rule fault */
+    int64_t line;
+    dv_text received_sop_uid, received_study_uid, received_series_uid, received_patient_id, received_accession, sop_class, transfer_syntax;
+    dv_text path;
+    uint64_t bytes;
+    const uint8_t *body_hash, *received_hash; /* NULL when unreadable */
+    int64_t generation, job, received_at;
+    dv_text source;
+    const dv_audit_finding *findings;
+} dv_quarantined;
+
+/* The same instance for the same reason again is counted on its row, not added. Inside a WORK. *DUPLICATE: the new file is not needed. */
+bool dv_catalog_add_quarantined(dv_db *db, const dv_quarantined *row, int64_t *id, bool *duplicate, dv_error *err);
+
+/* ---- counters: rows keyed (name, host), summed when read ---- */
+bool dv_catalog_count(dv_db *db, const char *name, int64_t add, dv_error *err);
+bool dv_catalog_counter(dv_db *db, const char *name, int64_t *out, dv_error *err);
+
+#endif

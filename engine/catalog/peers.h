@@ -1,0 +1,28 @@
+/* peers.h: the table of remote AEs (M05). A peer is named by its slug, which never changes. */
+#ifndef DV_CATALOG_PEERS_H
+#define DV_CATALOG_PEERS_H
+
+#include "catalog/catalog.h"
+
+typedef struct dv_peer {
+    int64_t id;
+    dv_text slug, label, aet, host;
+    int port;
+    dv_text direction;    /* SourceOnly DestinationOnly Both */
+    bool enabled;
+    dv_text sop_classes, transfer_syntaxes; /* allow-lists, UIDs separated by '\', empty: all */
+    int max_associations; /* outbound, 0: the host's limit only */
+    dv_text settings;     /* JSON object of quirks: find_timeout_s, quiet_ms, charset, warn_on_change ... */
+} dv_peer;
+
+/* By slug, in ARENA; *FOUND false and OUT untouched when there is none. */
+bool dv_peer_get(dv_db *db, dv_text slug, dv_arena *arena, dv_peer *out, bool *found, dv_error *err);
+/* By calling AE title and address: the enabled source whose AE title is AET and whose host is ADDRESS (or resolves to it). */
+bool dv_peer_by_aet(dv_db *db, dv_text aet, dv_arena *arena, dv_peer *out, bool *found, dv_error *err);
+bool dv_peer_list(dv_db *db, dv_arena *arena, dv_peer **out, size_t *count, dv_error *err);
+/* Adds (id 0) or changes; inside a WORK. Values are checked: slug [a-z0-9_-]{1,32}i, AE title 1 to 16 characters without backslash, port 1
+ * to 65535, direction. DV_ERR_VALUE names the wrong one. */
+bool dv_peer_save(dv_db *db, const dv_peer *peer, int64_t *id, dv_error *err);
+bool dv_peer_remove(dv_db *db, dv_text slug, dv_error *err);
+
+#endif

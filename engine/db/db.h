@@ -1,0 +1,62 @@
+/* db.h: the thin database interface under the catalog. One SQL text serves SQLite and PostgreSQL where both agree.
+ *
+ *   dv_rows *r = dv_db_query(db, &err, "SELECT id, aet FROM peers WHERE slug = $1", "s", slug);
+ *   while (r && dv_rows_next(r)) use(dv_rows_int(r, 0), dv_rows_text(r, 1));
+ *   if (!dv_rows_close(r, &err)) return false;
+ *
+ * Parameters are $1, $2, ... and are bound by their number. TYPES has a letter an argument:
+ *   i int64_t   d double   s const char * (NULL: SQL NULL)   t dv_text (absent: NULL)   b dv_text as a blob   n nothing: NULL
+ * Statements are prepared once a connection and kept by the address of their text: pass literals.
+ * Threads   a connection belongs to one thread at a time.
+ * Errors    DB with the database's own words; LOCKED when another writer holds it; DISK_FULL. */
+#ifndef DV_DB_DB_H
+#define DV_DB_DB_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/text.h"
+
+typedef struct dv_db dv_db;
+typedef struct dv_rows dv_rows;
+
+typedef enum dv_db_mode { DV_DB_WRITE, DV_DB_READ, DV_DB_CREATE } dv_db_mode;
+
+/* DSN is a file path (SQLite); "postgres://..." or "host=..." is PostgreSQL (issue 2). SQLite is set to WAL, synchronous NORMAL,
+ * foreign keys on; automatic checkpoints off for the writer. NULL on failure. */
+dv_db *dv_db_open(const char *dsn, dv_db_mode mode, dv_error *err);
+void dv_db_close(dv_db *db);
+const char *dv_db_engine(const dv_db *db); /* "sqlite 3.40.1" */
+
+/* Runs a statement without a result. */
+bool dv_db_exec(dv_db *db, dv_error *err, const char *sql, const char *types, ...);
+/* Several statements separated by ';', no parameters: schemas. */
+bool dv_db_script(dv_db *db, const char *sql, dv_error *err);
+/* NULL on failure. At most one open result a statement text. */
+dv_rows *dv_db_query(dv_db *db, dv_error *err, const char *sql, const char *types, ...);
+/* The next row; false at the end or on failure, which dv_rows_close tells apart. R NULL: false. */
+bool dv_rows_next(dv_rows *r);
+int64_t dv_rows_int(const dv_rows *r, int column);
+double dv_rows_double(const dv_rows *r, int column);
+bool dv_rows_is_null(const dv_rows *r, int column);
+/* Borrowed until the next dv_rows_next or dv_rows_close; absent when NULL. Blobs too. */
+dv_text dv_rows_text(const dv_rows *r, int column);
+int dv_rows_columns(const dv_rows *r);
+const char *dv_rows_name(const dv_rows *r, int column);
+/* False, ERR set, when stepping failed. R NULL: returns false and leaves ERR as dv_db_query set it. */
+bool dv_rows_close(dv_rows *r, dv_error *err);
+/* One integer: the first column of the first row, ABSENT when there is none. */
+bool dv_db_int(dv_db *db, int64_t absent, int64_t *out, dv_error *err, const char *sql, const char *types, ...);
+/* Rows changed by the last dv_db_exec. */
+int64_t dv_db_changes(const dv_db *db);
+
+/* FULL: durable when dv_db_commit returns (SQLite synchronous FULL); else the rows may be lost by a power cut, never torn. */
+bool dv_db_begin(dv_db *db, bool full, dv_error *err);
+bool dv_db_commit(dv_db *db, dv_error *err);
+void dv_db_rollback(dv_db *db);
+bool dv_db_savepoint(dv_db *db, dv_error *err);
+bool dv_db_release(dv_db *db, dv_error *err);
+void dv_db_rollback_to(dv_db *db);
+/* SQLite: PASSIVE checkpoint; *LOG_BYTES (may be NULL) what is left of the log. */
+bool dv_db_checkpoint(dv_db *db, int64_t *log_bytes, dv_error *err);
+
+#endif

@@ -1,0 +1,73 @@
+/* scp.h: the DICOM server: acceptor, associations, C-ECHO and C-STORE (PS3.7 9.1, PS3.8).
+ *
+ *   acceptor thread   listen, host check, limits, first PDU or deadline: a silent socket costs no thread
+ *   association       a thread each: commands parsed by our index, dataset bytes handed on as they come
+ *
+ * The callbacks run in the association's thread. No DIMSE_* function, no dcmdata; DCMTK gives the upper layer only.
+ * Threads   dv_scp_start makes its own; dv_scp_stop may be called from any. */
+#ifndef DV_DIMSE_SCP_H
+#define DV_DIMSE_SCP_H
+
+#include "base/error.h"
+#include "base/text.h"
+
+/* Sets DCMTK's globals, routes its log to ours, once, before any thread and before anything else of dimse/. */
+bool dv_dimse_setup(dv_error *err);
+
+typedef struct dv_scp dv_scp;
+
+/* An association as the callbacks see it; strings live as long as it. */
+typedef struct dv_caller {
+    const char *calling, *called; /* AE titles without padding */
+    const char *address;          /* numeric, from our accept() */
+    void *user;                   /* what `admit` put there */
+} dv_caller;
+
+typedef enum dv_admit { DV_ADMIT, DV_ADMIT_UNKNOWN_CALLING, DV_ADMIT_UNKNOWN_CALLED, DV_ADMIT_BUSY } dv_admit;
+
+typedef struct dv_store_request {
+    dv_text sop_class, sop_instance, transfer_syntax;
+    uint16_t message_id;
+    dv_text move_originator;      /* (0000,1030), absent unless a C-MOVE's sub-operation */
+    uint16_t move_message_id;
+} dv_store_request;
+
+typedef struct dv_store_answer {
+    uint16_t status;              /* 0x0000, 0xB000, 0xA700, 0xC000 ... */
+    char comment[65];             /* Error Comment (0000,0902), empty: left out */
+} dv_store_answer;
+
+typedef struct dv_scp_callbacks {
+    void *user;
+    /* May CALLER associate? CALLER->user may be set. */
+    dv_admit (*admit)(void *user, dv_caller *caller);
+    /* Is the class in this syntax wanted? Asked in the sender's order; the first yes wins. */
+    bool (*accept)(void *user, const dv_caller *caller, dv_text sop_class, dv_text transfer_syntax);
+    /* A store begins. NULL: ANSWER is sent and the dataset's bytes are dropped. */
+    void *(*store_begin)(void *user, dv_caller *caller, const dv_store_request *rq, dv_store_answer *answer);
+    /* Bytes of the dataset. False: the rest is dropped, ANSWER of store_end is sent. */
+    bool (*store_data)(void *instance, const void *bytes, size_t n);
+    /* All bytes are here; fills ANSWER. The instance is the callee's to free. */
+    void (*store_end)(void *instance, dv_store_answer *answer);
+    /* The association was lost in the middle; frees the instance. */
+    void (*store_lost)(void *instance);
+    /* The association ends, whatever way. */
+    void (*leave)(void *user, dv_caller *caller);
+} dv_scp_callbacks;
+
+typedef struct dv_scp_options {
+    const char *host;             /* NULL: every address, IPv4 and IPv6 */
+    uint16_t port;                /* 0: any free one, see dv_scp_port */
+    int max_associations;         /* 0: no limit */
+    uint32_t max_pdu;             /* clamped to 4096..DV_MAX_PDU, said in the log */
+    int first_pdu_ms, idle_ms, pdu_ms; /* deadlines: association request; between messages; within a PDU. 0: 10 s, 600 s, 60 s */
+} dv_scp_options;
+
+/* Listens; NULL with "port 11112 is taken ..." and what to do. */
+dv_scp *dv_scp_start(const dv_scp_options *options, const dv_scp_callbacks *callbacks, dv_error *err);
+uint16_t dv_scp_port(const dv_scp *scp);
+int dv_scp_associations(const dv_scp *scp);
+/* No new association; those under way may finish their message within GRACE_MS, then are aborted. Frees SCP. */
+void dv_scp_stop(dv_scp *scp, int grace_ms);
+
+#endif
