@@ -20,6 +20,15 @@ typedef struct dv_intake dv_intake;
 dv_ingest *dv_ingest_new(dv_store *store, dv_catalog *catalog, dv_rules *rules, dv_error *err);
 void dv_ingest_free(dv_ingest *ingest);
 
+/* Asked once an instance's header is complete, in its thread: which job does it belong to? Fills job, batch, attempt, seed and found of
+ * ARRIVAL, in ARENA. Set before the first intake; NULL user data allowed. */
+struct dv_arrival;
+typedef void dv_identify(void *user, dv_text received_study_uid, struct dv_arrival *arrival, dv_arena *arena);
+/* Told after each receipt, in the intake's thread: what became of it. */
+struct dv_receipt;
+typedef void dv_notify(void *user, const struct dv_arrival *arrival, const struct dv_receipt *receipt);
+void dv_ingest_hooks(dv_ingest *ingest, dv_identify *identify, dv_notify *notify, void *user);
+
 /* Where an instance comes from. Strings are borrowed until finish or drop. */
 typedef struct dv_arrival {
     dv_text transfer_syntax;           /* of the dataset that follows */
