@@ -4,7 +4,7 @@
 #define DV_DICOM_TAG_H
 
 #include "base/text.h"
-#include "dv_tags.h" /* generated: enum of every standard keyword, DV_PatientID = 0x00100020 */
+#include "dv_tags.h" /* generated: a constant for every standard keyword, DV_PatientID is 0x00100020u */
 
 typedef uint32_t dv_tag; /* group << 16 | element */
 
@@ -15,7 +15,9 @@ typedef uint32_t dv_tag; /* group << 16 | element */
 bool dv_tag_is_private(dv_tag tag);
 /* (gggg,0010-00FF) of a private group. */
 bool dv_tag_is_creator(dv_tag tag);
-enum { DV_ITEM = (int)0xFFFEE000, DV_ITEM_END = (int)0xFFFEE00D, DV_SEQUENCE_END = (int)0xFFFEE0DD };
+#define DV_ITEM         0xFFFEE000u
+#define DV_ITEM_END     0xFFFEE00Du
+#define DV_SEQUENCE_END 0xFFFEE0DDu
 /* "(0010,0020)" into BUF of 12 bytes; returns BUF. */
 char *dv_tag_print(dv_tag tag, char buf[12]);
 
