@@ -38,7 +38,7 @@ local function fields(path, each)
     number = number + 1
     line = line:gsub("\r$", "")
     if line ~= "" and line:sub(1, 1) ~= "#" then
-      local tag, vr, name, vm, version = line:match("^(%S.-)\t+(%a%a)\t+(%S+)\t+(%S+)\t*(%S*)")
+      local tag, vr, name, vm, version = line:match("^(%S.-)%s*\t%s*(%a%a)%s+([^\t]-)%s*\t%s*(%S+)%s*(%S*)")
       if not tag then
         error(string.format("%s:%d: not five fields: %s", path, number, line))
       end
@@ -113,9 +113,13 @@ table.sort(by_name, function(a, b) return a[1] < b[1] end)
 
 local privates = {}
 fields(private_path, function(tag, vr, name, vm)
-  local g, creator, e = tag:match('^%((%x%x%x%x),"(.*)",%x*(%x%x)%)$')
-  assert(g, "private tag not understood: " .. tag)
-  privates[#privates + 1] = entry(tonumber(g .. "00" .. e, 16), vr, name, vm, false, (creator:gsub("^%s+", ""):gsub("%s+$", "")))
+  local g1, g2, creator, e = tag:match('^%((%x%x%x%x)%-?o?%-?(%x*),"(.*)",%x*(%x%x)%)$')
+  assert(g1, "private tag not understood: " .. tag)
+  creator = creator:gsub("^%s+", ""):gsub("%s+$", "")
+  local first, last = tonumber(g1, 16), tonumber(g2 ~= "" and g2 or g1, 16)
+  for group = first, last, 2 do
+    privates[#privates + 1] = entry(group << 16 | tonumber(e, 16), vr, name, vm, false, creator)
+  end
 end)
 privates = unique(privates)
 table.sort(privates, function(a, b)
