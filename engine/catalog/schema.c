@@ -72,25 +72,37 @@ const char *const dv_schema_steps[] = {
     "CREATE TABLE batches (id INTEGER PRIMARY KEY, name TEXT NOT NULL, source TEXT NOT NULL, priority INTEGER NOT NULL, full_repull INTEGER NOT NULL,"
     " paused INTEGER NOT NULL, cancelled INTEGER NOT NULL, external_id TEXT NOT NULL, channel TEXT NOT NULL, options TEXT NOT NULL,"
     " created_at BIGINT NOT NULL, ended_at BIGINT NOT NULL, report TEXT NOT NULL);"
-    "CREATE TABLE entries (id INTEGER PRIMARY KEY, batch BIGINT NOT NULL, kind TEXT NOT NULL, value TEXT NOT NULL, state TEXT NOT NULL,"
-    " error TEXT NOT NULL, next_at BIGINT NOT NULL, tries INTEGER NOT NULL, lease_until BIGINT NOT NULL, lease_owner TEXT NOT NULL);"
-    /* kind: accession study_uid patient_id all; state: waiting expanded empty failed cancelled */
-    "CREATE INDEX entries_batch ON entries (batch);"
-    "CREATE INDEX entries_state ON entries (state, next_at);"
+    "CREATE UNIQUE INDEX batches_external ON batches (channel, external_id) WHERE external_id <> '';"
+    "CREATE INDEX batches_open ON batches (id) WHERE ended_at = 0;"
+    "CREATE TABLE entries (id INTEGER PRIMARY KEY, batch BIGINT NOT NULL, kind TEXT NOT NULL, value TEXT NOT NULL, patient TEXT NOT NULL,"
+    " state TEXT NOT NULL, error TEXT NOT NULL, next_at BIGINT NOT NULL, tries INTEGER NOT NULL, peer_tries INTEGER NOT NULL,"
+    " lease_until BIGINT NOT NULL, lease_owner TEXT NOT NULL);"
+    /* kind: accession study_uid patient_id all; state: waiting expanded empty failed cancelled; patient: whose the answers must be, or empty;
+     * tries: complete answers that were not enough; peer_tries: in a row, that the source could not be asked */
+    "CREATE INDEX entries_batch ON entries (batch, state);"
+    "CREATE INDEX entries_ready ON entries (batch, next_at) WHERE state = 'waiting' AND lease_owner = '';"
+    "CREATE INDEX entries_leased ON entries (batch) WHERE lease_owner <> '';"
     "CREATE TABLE jobs (id INTEGER PRIMARY KEY, batch BIGINT NOT NULL, entry BIGINT NOT NULL, source TEXT NOT NULL, study_uid TEXT NOT NULL,"
     " seed TEXT NOT NULL, state TEXT NOT NULL, priority INTEGER NOT NULL, study_date TEXT NOT NULL, tries INTEGER NOT NULL,"
-    " next_at BIGINT NOT NULL, lease_until BIGINT NOT NULL, lease_owner TEXT NOT NULL, error TEXT NOT NULL, found TEXT NOT NULL,"
-    " source_series BIGINT NOT NULL, source_instances BIGINT NOT NULL, here_series BIGINT NOT NULL, here_instances BIGINT NOT NULL,"
-    " explained BIGINT NOT NULL, evidence TEXT NOT NULL, bytes BIGINT NOT NULL, created_at BIGINT NOT NULL, started_at BIGINT NOT NULL,"
-    " ended_at BIGINT NOT NULL, UNIQUE (batch, study_uid));"
-    /* state: queued preflight retrieving staging verifying | complete partial failed skipped excluded empty mismatch cancelled.
-     * found: the C-FIND answer as DICOM JSON; explained: instances in quarantine with a reason; evidence: JSON {A..E} (M35) */
-    "CREATE INDEX jobs_claim ON jobs (state, next_at);"
+    " peer_tries INTEGER NOT NULL, next_at BIGINT NOT NULL, lease_until BIGINT NOT NULL, lease_owner TEXT NOT NULL, error TEXT NOT NULL,"
+    " found BLOB NOT NULL, found_syntax TEXT NOT NULL, source_series BIGINT NOT NULL, source_instances BIGINT NOT NULL,"
+    " here_series BIGINT NOT NULL, here_instances BIGINT NOT NULL, explained BIGINT NOT NULL, evidence TEXT NOT NULL, bytes BIGINT NOT NULL,"
+    " created_at BIGINT NOT NULL, started_at BIGINT NOT NULL, ended_at BIGINT NOT NULL, UNIQUE (batch, study_uid));"
+    /* state: queued preflight retrieving staging verifying | complete partial failed skipped excluded empty mismatch cancelled, drawn in
+     * migrate/job.c. found: the C-FIND answer as it came, in found_syntax; explained: instances in quarantine with a reason; evidence:
+     * JSON {A..E} (M35) */
+    "CREATE INDEX jobs_batch ON jobs (batch, state);"
+    "CREATE INDEX jobs_ready ON jobs (batch, priority DESC, study_date DESC, id) WHERE state IN ('queued', 'staging');"
+    "CREATE INDEX jobs_leased ON jobs (source) WHERE lease_owner <> '';"
     "CREATE INDEX jobs_study ON jobs (study_uid);"
+    /* further, different C-FIND answers for the same study (DEFECTS P3) */
+    "CREATE TABLE job_answers (job BIGINT NOT NULL, position INTEGER NOT NULL, found BLOB NOT NULL, found_syntax TEXT NOT NULL,"
+    " PRIMARY KEY (job, position));"
     "CREATE TABLE attempts (id INTEGER PRIMARY KEY, job BIGINT NOT NULL, number INTEGER NOT NULL, source TEXT NOT NULL, started_at BIGINT NOT NULL,"
     " ended_at BIGINT NOT NULL, status TEXT NOT NULL, asked BIGINT NOT NULL, completed BIGINT NOT NULL, failed BIGINT NOT NULL,"
     " warned BIGINT NOT NULL, arrived BIGINT NOT NULL, error TEXT NOT NULL);"
-    "CREATE INDEX attempts_job ON attempts (job);",
+    "CREATE INDEX attempts_job ON attempts (job);"
+    "CREATE INDEX attempts_open ON attempts (job) WHERE ended_at = 0;",
 };
 
 const int dv_schema_version = sizeof dv_schema_steps / sizeof *dv_schema_steps;
