@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# run.sh [--all] [-k NAME]: installs what the tests need, builds with AddressSanitizer and UBSan, runs the tests.
+#
+#   tests/run.sh                 under 10 minutes on 2 cores; the last line is "N passed, N failed"
+#   tests/run.sh -k accession    only suites, scenarios or unit tests whose name holds "accession"
+#   tests/run.sh --all           the long ones too: 20 kills, a minute of fuzzing a target, benches, a bare system
+#
+# Every suite speaks TAP into build/tests/NAME.log; this script counts. A suite that ends badly without a "not ok" (a crash,
+# a sanitizer's report, a time-out) counts as one failure.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+all= only=
+while [ $# -gt 0 ]; do
+    case "$1" in
+    --all) all=yes ;;
+    -k) only=${2:?"-k needs a NAME"}; shift ;;
+    *) sed -n '2,6s/^# \{0,1\}//p' "$0"; [ "$1" = --help ] && exit 0; exit 2 ;;
+    esac
+    shift
+done
+
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:strict_string_checks=1:detect_stack_use_after_return=1
+export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+export DROVER_DATA=${DROVER_DATA:-$PWD/../shared/data}
+logs=build/tests
+mkdir -p $logs
+rm -f $logs/*.log
+passed=0 failed=0 skipped=0
+
+# suite NAME SECONDS COMMAND...: runs it and counts its TAP.
+suite() {
+    local name=$1 limit=$2 log=$logs/${1//\//-}.log start=$SECONDS status ok nok skip
+    shift 2
+    timeout --kill-after=10 "$limit" "$@" >"$log" 2>&1
+    status=$?
+    ok=$(grep -c '^ok ' "$log")
+    skip=$(grep -ciE '^ok .*# *skip' "$log")
+    nok=$(grep -c '^not ok ' "$log")
+    if [ $status != 0 ] && [ "$nok" = 0 ]; then
+        nok=1
+        echo "not ok - $name ended with status $status (124: it took over $limit s)" >>"$log"
+    fi
+    passed=$((passed + ok - skip)) failed=$((failed + nok)) skipped=$((skipped + skip))
+    printf '%-34s %4d passed %3d failed %3d skipped  %3d s\n' "$name" $((ok - skip)) "$nok" "$skip" $((SECONDS - start))
+    [ "$skip" = 0 ] || grep -iE '^ok .*# *skip|^# skip' "$log" | sort | uniq -c | sort -rn | head -n 3 | sed 's/^/    /'
+    [ "$nok" = 0 ] || { grep -A 12 -E '^not ok|ERROR: |runtime error' "$log" | head -n 60 | sed 's/^/    /'; echo "    the whole of it: $log"; }
+}
+
+must() {
+    "$@" >"$logs/build.log" 2>&1 || { tail -n 40 "$logs/build.log"; echo "$* failed; see $logs/build.log"; echo "0 passed, 1 failed"; exit 1; }
+}
+
+wanted() { [ -z "$only" ] || [[ $1 == *"$only"* ]]; }
+
+. examples/packages.sh
+install_packages build peers test ${all:+all} || { echo "0 passed, 1 failed"; exit 1; }
+
+start=$SECONDS
+must cmake --preset dev
+must cmake --build --preset dev
+echo "built build/dev (AddressSanitizer, UBSan) in $((SECONDS - start)) s"
+
+wanted layers && suite layers 60 tests/layers.sh
+
+for test in $(ctest --test-dir build/dev --show-only=json-v1 | python3 -c '
+import json, sys
+for t in json.load(sys.stdin)["tests"]:
+    if "command" in t: print(t["name"] + "=" + t["command"][0])'); do
+    # A filter may name a suite or one sentence of it; cmocka runs the sentences that match.
+    if wanted "${test%%=*}"; then
+        suite "unit/${test%%=*}" 300 env CMOCKA_MESSAGE_OUTPUT=TAP "${test#*=}"
+    elif strings -a "${test#*=}" | grep -q "$only"; then
+        suite "unit/${test%%=*}" 300 env CMOCKA_MESSAGE_OUTPUT=TAP CMOCKA_TEST_FILTER="*$only*" "${test#*=}"
+    fi
+done
+
+wanted rules && suite rules 120 build/dev/drover rules test --tap
+suite integration 900 python3 tests/integration/run.py ${only:+-k "$only"} ${all:+--all}
+
+if [ -n "$all" ]; then
+    must cmake --preset fuzz
+    must cmake --build --preset fuzz
+    for target in build/fuzz/fuzz_*; do
+        [ -x "$target" ] || continue
+        name=fuzz/${target##*/fuzz_}
+        wanted "$name" || continue
+        mkdir -p "build/fuzz/corpus/${name#fuzz/}"
+        seeds=tests/fuzz/seeds/${name#fuzz/}
+        suite "$name" 180 sh -c '"$@" && echo "ok 1 - a minute of foreign bytes brings it to no fault"' sh \
+            "$target" -max_total_time=60 -rss_limit_mb=2048 -artifact_prefix=build/fuzz/ "build/fuzz/corpus/${name#fuzz/}" $([ -d "$seeds" ] && echo "$seeds")
+    done
+    wanted bench && suite bench 1800 sh -c 'tests/bench/run.sh && echo "ok 1 - every bench printed its figures"'
+    wanted bare && suite bare 1800 tests/bare.sh
+fi
+
+[ "$skipped" = 0 ] || echo "$skipped skipped; with DROVER_REQUIRE_DATA=1 absent data is a failure"
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
