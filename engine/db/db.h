@@ -6,9 +6,11 @@
  *
  * Parameters are $1, $2, ... and are bound by their number. TYPES has a letter an argument:
  *   i int64_t   d double   s const char * (NULL: SQL NULL)   t dv_text (absent: NULL)   b dv_text as a blob   n nothing: NULL
- * Statements are prepared once a connection and kept by the address of their text: pass literals.
+ * Statements are prepared once a connection and kept by the address of their text: pass literals. (A built text works too: the words are
+ * compared, and another text at the same address is prepared anew.)
  * Threads   a connection belongs to one thread at a time.
- * Errors    DB with the database's own words; LOCKED when another writer holds it; DISK_FULL. */
+ * Errors    DB with the database's own words; LOCKED when another writer holds it; DISK_FULL; MEMORY; EXISTS when a unique key is
+ *           taken; INTERNAL when the call does not fit its statement (number of parameters, a result that is still open). */
 #ifndef DV_DB_DB_H
 #define DV_DB_DB_H
 
@@ -18,6 +20,14 @@
 
 typedef struct dv_db dv_db;
 typedef struct dv_rows dv_rows;
+
+/* One parameter, for statements that are built: TYPE is a letter as above. */
+typedef struct dv_value {
+    char type;
+    int64_t i;
+    double d;
+    dv_text t;
+} dv_value;
 
 typedef enum dv_db_mode { DV_DB_WRITE, DV_DB_READ, DV_DB_CREATE } dv_db_mode;
 
@@ -29,10 +39,15 @@ const char *dv_db_engine(const dv_db *db); /* "sqlite 3.40.1" */
 
 /* Runs a statement without a result. */
 bool dv_db_exec(dv_db *db, dv_error *err, const char *sql, const char *types, ...);
+bool dv_db_exec_values(dv_db *db, dv_error *err, const char *sql, const dv_value *values, size_t count);
 /* Several statements separated by ';', no parameters: schemas. */
 bool dv_db_script(dv_db *db, const char *sql, dv_error *err);
-/* NULL on failure. At most one open result a statement text. */
+/* NULL on failure. At most one open result a statement text. The arguments need not outlive the call. INSERT, UPDATE, DELETE with
+ * RETURNING have done all their work when the first row is there. */
 dv_rows *dv_db_query(dv_db *db, dv_error *err, const char *sql, const char *types, ...);
+dv_rows *dv_db_query_values(dv_db *db, dv_error *err, const char *sql, const dv_value *values, size_t count);
+/* Is there a table NAME? */
+bool dv_db_has_table(dv_db *db, const char *name, bool *has, dv_error *err);
 /* The next row; false at the end or on failure, which dv_rows_close tells apart. R NULL: false. */
 bool dv_rows_next(dv_rows *r);
 int64_t dv_rows_int(const dv_rows *r, int column);
@@ -51,12 +66,19 @@ int64_t dv_db_changes(const dv_db *db);
 
 /* FULL: durable when dv_db_commit returns (SQLite synchronous FULL); else the rows may be lost by a power cut, never torn. */
 bool dv_db_begin(dv_db *db, bool full, dv_error *err);
+/* On failure the transaction is rolled back. */
 bool dv_db_commit(dv_db *db, dv_error *err);
 void dv_db_rollback(dv_db *db);
+/* False too when the database itself has rolled the transaction back (disk full, I/O error). */
+bool dv_db_in_transaction(const dv_db *db);
+/* One level of savepoint inside a transaction. */
 bool dv_db_savepoint(dv_db *db, dv_error *err);
 bool dv_db_release(dv_db *db, dv_error *err);
-void dv_db_rollback_to(dv_db *db);
-/* SQLite: PASSIVE checkpoint; *LOG_BYTES (may be NULL) what is left of the log. */
-bool dv_db_checkpoint(dv_db *db, int64_t *log_bytes, dv_error *err);
+/* False when that cannot be done because the whole transaction is gone. */
+bool dv_db_rollback_to(dv_db *db);
+/* SQLite: PASSIVE checkpoint; *LEFT (may be NULL) bytes of the log that could not be moved yet, 0: all is in the file and synced. */
+bool dv_db_checkpoint(dv_db *db, int64_t *left, dv_error *err);
+/* Bytes of the log after the last commit of this connection (SQLite; else 0). */
+int64_t dv_db_log_bytes(const dv_db *db);
 
 #endif

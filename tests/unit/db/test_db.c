@@ -1,0 +1,296 @@
+/* The database interface over SQLite: parameters by number, statements kept, errors by kind, transactions. */
+#include "db/db.h"
+#include "base/file.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static char folder[64], path[96];
+static dv_error err;
+
+static int make_folder(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/dv-db-XXXXXX");
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(path, sizeof path, "%s/t.db", folder);
+    return 0;
+}
+
+static int drop_folder(void **state)
+{
+    (void)state;
+    return dv_remove_tree(folder, NULL) ? 0 : -1;
+}
+
+static dv_db *fresh(void)
+{
+    dv_db *db = dv_db_open(path, DV_DB_CREATE, &err);
+    assert_non_null(db);
+    assert_true(dv_db_script(db, "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT UNIQUE, b BLOB, n BIGINT, d DOUBLE PRECISION);"
+                                 "CREATE TABLE u (x BIGINT);", &err));
+    return db;
+}
+
+static int64_t number(dv_db *db, const char *sql)
+{
+    int64_t n = -1;
+    assert_true(dv_db_int(db, -1, &n, &err, sql, ""));
+    return n;
+}
+
+static void parameters_are_bound_by_their_number_not_by_first_appearance(void **state)
+{
+    (void)state;
+    dv_db *db = fresh();
+    for (int i = 0; i < 3; i++) {
+        dv_rows *r = dv_db_query(db, &err, "SELECT $2, $1, $2, $3", "iss", (int64_t)7, "two", NULL);
+        assert_true(dv_rows_next(r));
+        assert_true(dv_text_is(dv_rows_text(r, 0), "two"));
+        assert_int_equal(dv_rows_int(r, 1), 7);
+        assert_true(dv_text_is(dv_rows_text(r, 2), "two"));
+        assert_true(dv_rows_is_null(r, 3));
+        assert_null(dv_rows_text(r, 3).at);
+        assert_int_equal(dv_rows_columns(r), 4);
+        assert_false(dv_rows_next(r));
+        assert_false(dv_rows_next(r));
+        assert_true(dv_rows_close(r, &err));
+    }
+    assert_false(dv_db_exec(db, &err, "INSERT INTO u VALUES ($1)", ""));
+    assert_int_equal(err.code, DV_ERR_INTERNAL);
+    assert_non_null(strstr(err.message, "0 parameters given, 1 wanted"));
+    dv_db_close(db);
+}
+
+static void every_type_comes_back_as_it_went(void **state)
+{
+    (void)state;
+    dv_db *db = fresh();
+    dv_text blob = {"\0\1\2", 3}, empty = {"", 0}, absent = {NULL, 0};
+    assert_true(dv_db_exec(db, &err, "INSERT INTO t (a, b, n, d) VALUES ($1, $2, $3, $4)", "tbid", DV_TEXT("M\xc3\xbcller"), blob,
+                           (int64_t)INT64_MIN, 0.5));
+    assert_int_equal(dv_db_changes(db), 1);
+    assert_true(dv_db_exec(db, &err, "INSERT INTO t (a, b, n, d) VALUES ($1, $2, $3, $4)", "tbnn", empty, empty));
+    assert_true(dv_db_exec(db, &err, "INSERT INTO t (a, b) VALUES ($1, $2)", "tb", absent, absent));
+    dv_rows *r = dv_db_query(db, &err, "SELECT a, b, n, d FROM t ORDER BY id", "");
+    assert_true(dv_rows_next(r));
+    assert_true(dv_text_is(dv_rows_text(r, 0), "M\xc3\xbcller"));
+    assert_true(dv_text_equal(dv_rows_text(r, 1), blob));
+    assert_true(dv_rows_int(r, 2) == INT64_MIN);
+    assert_true(dv_rows_double(r, 3) == 0.5);
+    assert_string_equal(dv_rows_name(r, 2), "n");
+    assert_true(dv_rows_next(r));
+    assert_non_null(dv_rows_text(r, 0).at);
+    assert_int_equal(dv_rows_text(r, 0).len, 0);
+    assert_non_null(dv_rows_text(r, 1).at);
+    assert_true(dv_rows_next(r));
+    assert_null(dv_rows_text(r, 0).at);
+    assert_null(dv_rows_text(r, 1).at);
+    assert_true(dv_rows_close(r, &err));
+    dv_db_close(db);
+}
+
+static void a_text_built_anew_at_the_same_address_is_not_mistaken_for_the_old_one(void **state)
+{
+    (void)state;
+    dv_db *db = fresh();
+    char sql[64];
+    for (int i = 0; i < 50; i++) {
+        snprintf(sql, sizeof sql, "SELECT %d", i);
+        assert_int_equal(number(db, sql), i);
+    }
+    /* and many addresses do not pile up for ever */
+    char *many[1500];
+    for (int i = 0; i < 1500; i++) {
+        many[i] = malloc(32);
+        snprintf(many[i], 32, "SELECT %d", i);
+        assert_int_equal(number(db, many[i]), i);
+    }
+    for (int i = 0; i < 1500; i++)
+        free(many[i]);
+    dv_db_close(db);
+}
+
+static void a_result_that_is_still_open_is_not_handed_out_twice(void **state)
+{
+    (void)state;
+    dv_db *db = fresh();
+    static const char sql[] = "SELECT 1";
+    dv_rows *r = dv_db_query(db, &err, sql, "");
+    assert_non_null(r);
+    assert_null(dv_db_query(db, &err, sql, ""));
+    assert_int_equal(err.code, DV_ERR_INTERNAL);
+    assert_true(dv_rows_close(r, &err));
+    assert_int_equal(number(db, sql), 1);
+    dv_db_close(db);
+}
+
+static void errors_say_what_kind_they_are_in_the_databases_words(void **state)
+{
+    (void)state;
+    dv_db *db = fresh();
+    assert_false(dv_db_exec(db, &err, "SELEKT 1", ""));
+    assert_int_equal(err.code, DV_ERR_DB);
+    assert_non_null(strstr(err.message, "syntax error"));
+    assert_true(dv_db_exec(db, &err, "INSERT INTO t (a) VALUES ($1)", "s", "x"));
+    assert_false(dv_db_exec(db, &err, "INSERT INTO t (a) VALUES ($1)", "s", "x"));
+    assert_int_equal(err.code, DV_ERR_EXISTS);
+    assert_false(dv_rows_close(NULL, &err));
+    assert_int_equal(err.code, DV_ERR_EXISTS);
+    dv_db_close(db);
+    assert_null(dv_db_open("/nonexistent/folder/x.db", DV_DB_CREATE, &err));
+    assert_non_null(strstr(err.message, "/nonexistent/folder/x.db"));
+    assert_null(dv_db_open("postgres://host/db", DV_DB_WRITE, &err));
+    assert_int_equal(err.code, DV_ERR_UNSUPPORTED);
+    assert_null(dv_db_open("", DV_DB_WRITE, &err));
+    char text[96];
+    snprintf(text, sizeof text, "%s/text.db", folder);
+    assert_true(dv_file_replace(text, DV_TEXT("this is no database at all, but long enough to be looked at as one by SQLite, "
+                                              "which reads a hundred bytes of header first"), 0600, &err));
+    assert_null(dv_db_open(text, DV_DB_WRITE, &err));
+    assert_non_null(strstr(err.message, "not a database"));
+}
+
+static void a_reader_reads_and_cannot_write(void **state)
+{
+    (void)state;
+    dv_db *db = fresh(), *reader = dv_db_open(path, DV_DB_READ, &err);
+    assert_non_null(reader);
+    assert_true(dv_db_begin(db, false, &err));
+    assert_true(dv_db_exec(db, &err, "INSERT INTO u VALUES (5)", ""));
+    assert_int_equal(number(reader, "SELECT count(*) FROM u"), 0);
+    assert_true(dv_db_commit(db, &err));
+    assert_int_equal(number(reader, "SELECT count(*) FROM u"), 1);
+    assert_false(dv_db_exec(reader, &err, "INSERT INTO u VALUES (6)", ""));
+    assert_int_equal(err.code, DV_ERR_DB);
+    dv_db_close(reader);
+    dv_db_close(db);
+}
+
+static void a_member_is_rolled_back_alone(void **state)
+{
+    (void)state;
+    dv_db *db = fresh();
+    assert_false(dv_db_in_transaction(db));
+    assert_true(dv_db_begin(db, false, &err));
+    assert_true(dv_db_savepoint(db, &err));
+    assert_true(dv_db_exec(db, &err, "INSERT INTO u VALUES (1)", ""));
+    assert_true(dv_db_release(db, &err));
+    assert_true(dv_db_savepoint(db, &err));
+    assert_true(dv_db_exec(db, &err, "INSERT INTO u VALUES (2)", ""));
+    assert_true(dv_db_rollback_to(db));
+    assert_true(dv_db_in_transaction(db));
+    assert_true(dv_db_commit(db, &err));
+    assert_int_equal(number(db, "SELECT sum(x) FROM u"), 1);
+    assert_true(dv_db_begin(db, false, &err));
+    assert_true(dv_db_exec(db, &err, "DELETE FROM u", ""));
+    dv_db_rollback(db);
+    assert_int_equal(number(db, "SELECT sum(x) FROM u"), 1);
+    assert_false(dv_db_rollback_to(db));
+    dv_db_close(db);
+}
+
+static void full_is_in_force_for_the_transaction_that_asked_and_not_for_the_next(void **state)
+{
+    (void)state;
+    dv_db *db = fresh();
+    assert_true(dv_db_begin(db, true, &err));
+    assert_int_equal(number(db, "PRAGMA synchronous"), 2);
+    assert_true(dv_db_commit(db, &err));
+    assert_true(dv_db_begin(db, false, &err));
+    assert_int_equal(number(db, "PRAGMA synchronous"), 1);
+    assert_true(dv_db_commit(db, &err));
+    dv_db_close(db);
+}
+
+static void a_second_writer_is_told_that_it_is_locked(void **state)
+{
+    (void)state;
+    dv_db *db = fresh(), *other = dv_db_open(path, DV_DB_WRITE, &err);
+    assert_non_null(other);
+    assert_true(dv_db_script(other, "PRAGMA busy_timeout=1", &err));
+    assert_true(dv_db_begin(db, false, &err));
+    assert_false(dv_db_begin(other, false, &err));
+    assert_int_equal(err.code, DV_ERR_LOCKED);
+    dv_db_rollback(db);
+    assert_true(dv_db_begin(other, false, &err));
+    dv_db_rollback(other);
+    dv_db_close(other);
+    dv_db_close(db);
+}
+
+static void a_checkpoint_empties_the_log_and_says_what_a_reader_held_back(void **state)
+{
+    (void)state;
+    dv_db *db = fresh(), *reader = dv_db_open(path, DV_DB_READ, &err);
+    assert_true(dv_db_exec(db, &err, "INSERT INTO u VALUES (1)", ""));
+    assert_true(dv_db_log_bytes(db) > 0);
+    int64_t left = -1;
+    assert_true(dv_db_checkpoint(db, &left, &err));
+    assert_int_equal(left, 0);
+    dv_rows *held = dv_db_query(reader, &err, "SELECT x FROM u", "");
+    assert_true(dv_rows_next(held));
+    assert_true(dv_db_exec(db, &err, "INSERT INTO u VALUES (2)", ""));
+    assert_true(dv_db_checkpoint(db, &left, &err));
+    assert_true(left > 0);
+    assert_true(dv_rows_close(held, &err));
+    assert_true(dv_db_checkpoint(db, &left, &err));
+    assert_int_equal(left, 0);
+    dv_db_close(reader);
+    dv_db_close(db);
+}
+
+static void a_table_is_found_by_its_name(void **state)
+{
+    (void)state;
+    dv_db *db = fresh();
+    bool has = false;
+    assert_true(dv_db_has_table(db, "u", &has, &err));
+    assert_true(has);
+    assert_true(dv_db_has_table(db, "nothing", &has, &err));
+    assert_false(has);
+    dv_db_close(db);
+}
+
+/* A disk that fills up in a transaction makes SQLite roll all of it back, not the member alone. */
+static void a_full_disk_is_told_and_takes_the_whole_transaction(void **state)
+{
+    (void)state;
+    dv_db *db = fresh();
+    assert_true(dv_db_script(db, "PRAGMA max_page_count=20", &err));
+    assert_true(dv_db_begin(db, false, &err));
+    assert_true(dv_db_savepoint(db, &err));
+    assert_false(dv_db_exec(db, &err, "INSERT INTO t (b) VALUES (zeroblob(1000000))", ""));
+    assert_int_equal(err.code, DV_ERR_DISK_FULL);
+    bool there = dv_db_rollback_to(db);
+    assert_true(there == dv_db_in_transaction(db));
+    dv_db_rollback(db);
+    assert_true(dv_db_exec(db, &err, "INSERT INTO u VALUES (1)", ""));
+    dv_db_close(db);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, make_folder, drop_folder)
+    const struct CMUnitTest tests[] = {
+        T(parameters_are_bound_by_their_number_not_by_first_appearance),
+        T(every_type_comes_back_as_it_went),
+        T(a_text_built_anew_at_the_same_address_is_not_mistaken_for_the_old_one),
+        T(a_result_that_is_still_open_is_not_handed_out_twice),
+        T(errors_say_what_kind_they_are_in_the_databases_words),
+        T(a_reader_reads_and_cannot_write),
+        T(a_member_is_rolled_back_alone),
+        T(full_is_in_force_for_the_transaction_that_asked_and_not_for_the_next),
+        T(a_second_writer_is_told_that_it_is_locked),
+        T(a_checkpoint_empties_the_log_and_says_what_a_reader_held_back),
+        T(a_table_is_found_by_its_name),
+        T(a_full_disk_is_told_and_takes_the_whole_transaction),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
