@@ -69,5 +69,7 @@ bool dv_ingest_file(dv_ingest *ingest, const uint8_t *bytes, size_t len, const d
 bool dv_ingest_recover(dv_ingest *ingest, int64_t *count, dv_error *err);
 /* Feeds quarantined bytes through the whole pipeline again; what passes leaves the quarantine. */
 bool dv_ingest_retry(dv_ingest *ingest, int64_t quarantine_id, dv_receipt *out, dv_error *err);
+/* Deletes a quarantined instance, row and bytes. */
+bool dv_ingest_discard(dv_ingest *ingest, int64_t quarantine_id, dv_error *err);
 
 #endif

@@ -65,10 +65,14 @@ typedef struct dv_stored {
 bool dv_object_body_hash(dv_object *o, uint8_t out[DV_SHA256_BYTES], dv_error *err);
 /* Seal, link, fsync. STUDY and SOP are the received UIDs; what is no UID is replaced by a hash of it. Frees O whatever happens. */
 bool dv_object_finish(dv_object *o, dv_text study, dv_text sop, dv_stored *out, dv_error *err);
+/* Before finish: O goes to AREA after all (the catalog knows its UID with other content). */
+void dv_object_set_area(dv_object *o, dv_area area);
 /* Leaves nothing behind; O may be NULL. */
 void dv_object_drop(dv_object *o);
 /* Removes a stored file (a duplicate that lost the race). PATH as in dv_stored. */
 bool dv_store_remove(dv_store *store, const char *path, dv_error *err);
+/* Links a stored file at the same place of AREA, durably, and removes the old name. DONE->path becomes the new one; the rest stays. */
+bool dv_store_move(dv_store *store, const char *path, dv_area area, dv_stored *done, dv_error *err);
 
 /* What a stored file says of itself. Fields in ARENA. */
 typedef struct dv_sealed {

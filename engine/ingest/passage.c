@@ -1,0 +1,416 @@
+/* passage.c: one dataset from complete header to its row.
+ *
+ *   open  received view, working view, job      run  rules -> outcome      object  meta, note, header      finish  seal, row, receipt
+ *
+ * An instance whose received SOP Instance UID has a row already never gets a second object: it is acknowledged when it is identical,
+ * else kept in quarantine until a person decides. */
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "dicom/deflate.h"
+#include "ingest/ingest_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *const kept_names[] = {"stored", "known", "rejected", "held", "excluded", "unreadable"};
+
+const char *dv_kept_name(dv_kept kept)
+{
+    return kept_names[kept];
+}
+
+dv_ingest *dv_ingest_new(dv_store *store, dv_catalog *catalog, dv_rules *rules, dv_error *err)
+{
+    dv_ingest *ingest = calloc(1, sizeof *ingest);
+    if (!ingest) {
+        dv_fail(err, DV_ERR_MEMORY, "no memory for the intake");
+        return NULL;
+    }
+    *ingest = (dv_ingest){.store = store, .catalog = catalog, .rules = rules};
+    return ingest;
+}
+
+void dv_ingest_free(dv_ingest *ingest)
+{
+    free(ingest);
+}
+
+void dv_ingest_hooks(dv_ingest *ingest, dv_identify *identify, dv_notify *notify, void *user)
+{
+    ingest->identify = identify;
+    ingest->notify = notify;
+    ingest->user = user;
+}
+
+/* ---- the received header without bulk ---- */
+
+/* Calls PART for each run of header bytes; values of bulk nodes that stand in the bytes are skipped. */
+static bool header_runs(const dv_index *ix, bool (*part)(void *user, const uint8_t *at, size_t n, dv_error *err), void *user, dv_error *err)
+{
+    size_t done = 0;
+    for (uint32_t i = 0; i < ix->top_count; i++) {
+        const dv_node *node = &ix->nodes[ix->top[i]];
+        if (!node->bulk)
+            continue;
+        size_t value = node->offset + node->head;
+        if (!part(user, ix->bytes + done, value - done, err))
+            return false;
+        if (ix->top[i] == ix->body)
+            return true; /* what follows Pixel Data's head is body */
+        done = node->stop > value ? node->stop : value;
+    }
+    return part(user, ix->bytes + done, ix->len - done, err);
+}
+
+static bool hash_part(void *user, const uint8_t *at, size_t n, dv_error *err)
+{
+    return dv_sha256_add(user, at, n, err);
+}
+
+bool dv_header_hash(const dv_index *ix, uint8_t out[DV_SHA256_BYTES], dv_error *err)
+{
+    if (ix->bulk_count == 0) /* the common case: one run */
+        return dv_sha256_of(ix->bytes, ix->len, out, err);
+    dv_sha256 *h = dv_sha256_new();
+    bool ok = h ? dv_sha256_begin(h, err) && header_runs(ix, hash_part, h, err) && dv_sha256_end(h, out, err)
+                : dv_fail(err, DV_ERR_MEMORY, "no memory for a digest");
+    dv_sha256_free(h);
+    return ok;
+}
+
+typedef struct joined {
+    char *at;
+    size_t len;
+} joined;
+
+static bool join_part(void *user, const uint8_t *at, size_t n, dv_error *err)
+{
+    (void)err;
+    joined *j = user;
+    if (n)
+        memcpy(j->at + j->len, at, n);
+    j->len += n;
+    return true;
+}
+
+bool dv_header_bytes(const dv_index *ix, dv_arena *arena, dv_text *out, dv_error *err)
+{
+    joined j = {dv_arena_alloc(arena, ix->len), 0};
+    if (!j.at)
+        return dv_fail(err, DV_ERR_MEMORY, "no memory for a received header");
+    if (!header_runs(ix, join_part, &j, err))
+        return false;
+    *out = (dv_text){j.at, j.len};
+    return true;
+}
+
+/* ---- open, run ---- */
+
+static dv_text present(dv_text t)
+{
+    return t.at ? t : DV_TEXT("");
+}
+
+bool dv_passage_open(dv_passage *p, dv_error *err)
+{
+    p->received = dv_dataset_open(p->arena, p->index, err);
+    p->dataset = p->received ? dv_dataset_open(p->arena, p->index, err) : NULL;
+    if (!p->dataset)
+        return false;
+    p->sop_uid = present(dv_dataset_raw(p->received, DV_SOPInstanceUID));
+    p->study_uid = present(dv_dataset_raw(p->received, DV_StudyInstanceUID));
+    p->series_uid = present(dv_dataset_raw(p->received, DV_SeriesInstanceUID));
+    if (p->arrival->sop_class.at == NULL)
+        p->arrival->sop_class = present(dv_dataset_raw(p->received, DV_SOPClassUID));
+    if (p->ingest->identify)
+        p->ingest->identify(p->ingest->user, p->study_uid, p->arrival, p->arena);
+    return true;
+}
+
+void dv_passage_hold(dv_passage *p, const char *reason)
+{
+    p->outcome.verdict = DV_VERDICT_HOLD;
+    p->outcome.reason = dv_text_of(reason);
+    p->outcome.stage = DV_TEXT("intake");
+    p->outcome.rule = DV_TEXT("");
+}
+
+/* A dataset that cannot be filed under its own UIDs, or is not what its command said, is held before any rule sees it. */
+static bool intake_check(dv_passage *p)
+{
+    const dv_arrival *a = p->arrival;
+    const char *reason = NULL;
+    if (p->sop_uid.len == 0)
+        reason = "the dataset has no SOPInstanceUID";
+    else if (a->sop_instance.len && !dv_text_equal(dv_text_trim(a->sop_instance), p->sop_uid))
+        reason = dv_arena_printf(p->arena, "the dataset is SOPInstanceUID %.*s, its command or File Meta says %.*s", DV_ARG(p->sop_uid),
+                                 DV_ARG(a->sop_instance));
+    if (reason)
+        dv_passage_hold(p, reason);
+    return reason == NULL;
+}
+
+static char *c_string(dv_passage *p, dv_text t)
+{
+    char *s = dv_arena_string(p->arena, t);
+    return s ? s : (char *)(uintptr_t) "";
+}
+
+bool dv_passage_run(dv_passage *p, dv_text body, uint64_t body_bytes, dv_error *err)
+{
+    const dv_arrival *a = p->arrival;
+    p->outcome = (dv_outcome){.verdict = DV_VERDICT_STORE};
+    if (!intake_check(p) || !p->ingest->rules || a->no_rules)
+        return true;
+    dv_context *c = &p->context;
+    c->origin.peer = a->source;
+    c->origin.calling = a->calling;
+    c->origin.called = a->called;
+    c->origin.address = a->address;
+    c->origin.channel = a->channel;
+    c->job.batch = a->batch;
+    c->job.attempt = a->attempt;
+    c->seed = a->seed;
+    c->found = a->found;
+    c->info.transfer_syntax = c_string(p, a->transfer_syntax);
+    c->info.sop_class = c_string(p, p->arrival->sop_class);
+    c->info.header_bytes = p->index->len;
+    c->info.body_bytes = body_bytes;
+    c->body = body.len > 65536 ? (dv_text){body.at, 65536} : body;
+    c->now = p->received_at;
+    c->index_findings = p->index->findings;
+    return dv_rules_run(p->ingest->rules, p->dataset, c, p->arena, &p->outcome, err);
+}
+
+/* ---- object ---- */
+
+dv_object *dv_passage_object(dv_passage *p, int spool, dv_error *err)
+{
+    bool store = p->outcome.verdict == DV_VERDICT_STORE;
+    dv_dataset *ds = store ? p->dataset : p->received;
+    bool edited = store && dv_dataset_is_changed(ds);
+    dv_file_meta meta = {
+        .sop_class = present(dv_dataset_raw(ds, DV_SOPClassUID)),
+        .sop_instance = present(dv_dataset_raw(ds, DV_SOPInstanceUID)),
+        .transfer_syntax = p->arrival->transfer_syntax,
+        .source_aet = dv_text_of(p->arrival->calling),
+    };
+    if (meta.sop_class.len == 0)
+        meta.sop_class = p->arrival->sop_class;
+    dv_object_note note = {0};
+    dv_spans spans = {0};
+    if (edited && !dv_header_bytes(p->index, p->arena, &note.received_header, err))
+        return NULL;
+    if (!dv_note_write(p, p->arena, &note.json, err))
+        return NULL;
+    /* Deflated: the stream is all body (store.h). */
+    if (!p->index->encoding.deflated && !dv_write_spans(ds, &spans, err))
+        return NULL;
+    dv_object *o = dv_object_begin(p->ingest->store, store ? DV_OBJECTS : DV_QUARANTINE, err);
+    if (o && !dv_object_head(o, &meta, &note, &spans, spool, p->received_hash, err)) {
+        dv_object_drop(o);
+        o = NULL;
+    }
+    return o;
+}
+
+/* ---- finish ---- */
+
+typedef struct add_work {
+    const dv_instance *row;
+    bool must_be_known;
+    dv_seen seen;
+    int64_t id;
+} add_work;
+
+static bool add_instance(dv_db *db, void *user, dv_error *err)
+{
+    add_work *w = user;
+    if (!dv_catalog_add_instance(db, w->row, &w->seen, &w->id, err))
+        return false;
+    return !w->must_be_known || w->seen == DV_SEEN_IDENTICAL ||
+           dv_fail(err, DV_ERR_LOCKED, "the stored instance changed while it came again; send it once more");
+}
+
+typedef struct quarantine_work {
+    const dv_quarantined *row;
+    int64_t id;
+    bool duplicate;
+} quarantine_work;
+
+static bool add_quarantined(dv_db *db, void *user, dv_error *err)
+{
+    quarantine_work *w = user;
+    return dv_catalog_add_quarantined(db, w->row, &w->id, &w->duplicate, err);
+}
+
+static void receipt(dv_receipt *out, dv_kept kept, int64_t id, const char *path, dv_text reason)
+{
+    out->kept = kept;
+    out->id = id;
+    dv_text_copy(dv_text_of(path), out->path, sizeof out->path);
+    dv_text_copy(present(reason), out->reason, sizeof out->reason);
+}
+
+/* Gives the quarantine object its row. DONE is of a finished object. */
+static bool finish_quarantine(dv_passage *p, const dv_stored *done, dv_text state, dv_kept kept, dv_receipt *out, dv_error *err)
+{
+    bool ok = true;
+    dv_text patient = present(dv_dataset_raw(p->received, DV_PatientID));
+    dv_quarantined row = {
+        .state = state,
+        .reason = present(p->outcome.reason),
+        .stage = present(p->outcome.stage),
+        .rule = present(p->outcome.rule),
+        .file = present(p->outcome.file),
+        .line = p->outcome.line,
+        .received_sop_uid = p->sop_uid,
+        .received_study_uid = p->study_uid,
+        .received_series_uid = p->series_uid,
+        .received_patient_id = patient,
+        .received_accession = present(dv_dataset_raw(p->received, DV_AccessionNumber)),
+        .sop_class = present(p->arrival->sop_class),
+        .transfer_syntax = p->arrival->transfer_syntax,
+        .path = dv_text_of(done->path),
+        .bytes = done->bytes,
+        .body_hash = done->body_hash,
+        .received_hash = done->received_hash,
+        .generation = p->outcome.generation,
+        .job = p->arrival->job,
+        .received_at = p->received_at,
+        .source = dv_text_of(p->arrival->source),
+        .findings = dv_audit_findings(&p->outcome, p->arena, &ok),
+    };
+    if (!ok)
+        return dv_fail(err, DV_ERR_MEMORY, "no memory for the findings of a dataset");
+    quarantine_work work = {.row = &row};
+    if (!dv_catalog_write(p->ingest->catalog, false, add_quarantined, &work, err))
+        return false;
+    if (work.duplicate && !dv_store_remove(p->ingest->store, done->path, err))
+        return false;
+    receipt(out, kept, work.id, done->path, row.reason);
+    return true;
+}
+
+static const char *why_not_new(dv_seen seen)
+{
+    return seen == DV_SEEN_HEADER ? "the same SOPInstanceUID is stored with another header; decide which one is right"
+                                  : "the same SOPInstanceUID, Study or Patient is stored with other content; decide which one is right";
+}
+
+bool dv_passage_finish(dv_passage *p, dv_object *o, dv_receipt *out, dv_error *err)
+{
+    dv_text_copy(p->study_uid, out->study_uid, sizeof out->study_uid);
+    dv_text_copy(p->sop_uid, out->sop_uid, sizeof out->sop_uid);
+    dv_verdict verdict = p->outcome.verdict;
+    if (verdict == DV_VERDICT_STORE) {
+        uint8_t body[DV_SHA256_BYTES];
+        dv_seen seen = DV_SEEN_NEW;
+        dv_db *reader = dv_catalog_reader(p->ingest->catalog, err);
+        if (!reader || !dv_object_body_hash(o, body, err) ||
+            !dv_catalog_seen(reader, p->sop_uid, p->received_hash, body, &seen, err)) {
+            dv_object_drop(o);
+            return false;
+        }
+        if (seen == DV_SEEN_IDENTICAL) {
+            dv_instance row = {.received_hash = p->received_hash, .body_hash = body};
+            dv_row_fill(&row, p->received, p->dataset);
+            add_work work = {.row = &row, .must_be_known = true};
+            dv_object_drop(o);
+            if (!dv_catalog_write(p->ingest->catalog, false, add_instance, &work, err))
+                return false;
+            receipt(out, DV_KEPT_KNOWN, work.id, "", DV_TEXT(""));
+            return true;
+        }
+        if (seen != DV_SEEN_NEW) {
+            dv_passage_hold(p, why_not_new(seen));
+            dv_object_set_area(o, DV_QUARANTINE);
+            verdict = DV_VERDICT_HOLD;
+        }
+    }
+    dv_stored done;
+    if (!dv_object_finish(o, p->study_uid, p->sop_uid, &done, err))
+        return false;
+    if (verdict == DV_VERDICT_REJECT)
+        return finish_quarantine(p, &done, DV_TEXT("rejected"), DV_KEPT_REJECTED, out, err);
+    if (verdict == DV_VERDICT_EXCLUDE)
+        return finish_quarantine(p, &done, DV_TEXT("excluded"), DV_KEPT_EXCLUDED, out, err);
+    if (verdict == DV_VERDICT_HOLD)
+        return finish_quarantine(p, &done, DV_TEXT("held"), DV_KEPT_HELD, out, err);
+
+    bool ok = true;
+    dv_instance row = {
+        .sop_class = present(p->arrival->sop_class),
+        .transfer_syntax = p->arrival->transfer_syntax,
+        .path = dv_text_of(done.path),
+        .bytes = done.bytes,
+        .received_hash = done.received_hash,
+        .header_hash = done.header_hash,
+        .body_hash = done.body_hash,
+        .generation = p->outcome.generation,
+        .source = dv_text_of(p->arrival->source),
+        .job = p->arrival->job,
+        .received_at = p->received_at,
+        .edits = dv_audit_edits(p->dataset, p->arena, &ok),
+    };
+    row.findings = ok ? dv_audit_findings(&p->outcome, p->arena, &ok) : NULL;
+    if (!ok)
+        return dv_fail(err, DV_ERR_MEMORY, "no memory for the audit of a dataset");
+    dv_row_fill(&row, p->received, p->dataset);
+    add_work work = {.row = &row};
+    DV_FAIL_POINT("ingest.before_row");
+    if (!dv_catalog_write(p->ingest->catalog, false, add_instance, &work, err))
+        return false; /* the object stays: recovery or the sender's next try finds it */
+    out->changed = row.edits != NULL;
+    if (work.seen == DV_SEEN_NEW) {
+        receipt(out, DV_KEPT_STORED, work.id, done.path, DV_TEXT(""));
+        return true;
+    }
+    /* Another association was first with this SOP Instance UID, or the study stands under another patient. */
+    if (work.seen == DV_SEEN_IDENTICAL) {
+        if (!done.adopted && !dv_store_remove(p->ingest->store, done.path, err))
+            return false;
+        receipt(out, DV_KEPT_KNOWN, work.id, "", DV_TEXT(""));
+        return true;
+    }
+    dv_passage_hold(p, why_not_new(work.seen));
+    return dv_store_move(p->ingest->store, done.path, DV_QUARANTINE, &done, err) &&
+           finish_quarantine(p, &done, DV_TEXT("held"), DV_KEPT_HELD, out, err);
+}
+
+bool dv_keep_unreadable(dv_passage *p, dv_object *o, const char *reason, dv_receipt *out, dv_error *err)
+{
+    dv_stored done;
+    dv_text sop = present(dv_text_trim(p->arrival->sop_instance));
+    dv_text_copy(sop, out->sop_uid, sizeof out->sop_uid);
+    if (!dv_object_finish(o, DV_TEXT("unreadable"), sop, &done, err))
+        return false;
+    dv_quarantined row = {
+        .state = DV_TEXT("unreadable"),
+        .reason = dv_text_of(reason),
+        .stage = DV_TEXT("intake"),
+        .rule = DV_TEXT(""),
+        .file = DV_TEXT(""),
+        .received_sop_uid = sop,
+        .received_study_uid = present(p->study_uid),
+        .received_series_uid = DV_TEXT(""),
+        .received_patient_id = DV_TEXT(""),
+        .received_accession = DV_TEXT(""),
+        .sop_class = present(p->arrival->sop_class),
+        .transfer_syntax = p->arrival->transfer_syntax,
+        .path = dv_text_of(done.path),
+        .bytes = done.bytes,
+        .body_hash = done.body_hash,
+        .received_hash = done.received_hash,
+        .job = p->arrival->job,
+        .received_at = p->received_at,
+        .source = dv_text_of(p->arrival->source),
+    };
+    quarantine_work work = {.row = &row};
+    if (!dv_catalog_write(p->ingest->catalog, false, add_quarantined, &work, err) ||
+        (work.duplicate && !dv_store_remove(p->ingest->store, done.path, err)))
+        return false;
+    receipt(out, DV_KEPT_UNREADABLE, work.id, done.path, row.reason);
+    return true;
+}
