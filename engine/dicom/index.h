@@ -71,9 +71,18 @@ typedef struct dv_index {
     struct dv_index_open *stack; /* open sequences and items, at most DV_MAX_NESTING */
     uint32_t open;
     uint32_t findings;    /* DV_INDEX_* bits below: what was read past */
+    bool whole;           /* made by dv_index_all: bulk and Pixel Data are in the bytes */
 } dv_index;
 
 /* Faults that were read past; normalization policies report them (DEFECTS.md 12, 13, 31). */
+/* What is read past, and how:
+ *   BAD_VR             no VR of PS3.5: two capital letters with zeros behind them have a 32-bit length (as future VRs will),
+ *                      anything else a 16-bit one, as DCMTK does; OB and OW of undefined length that are not Pixel Data are sequences
+ *   WRONG_ITEM_LENGTH  delimiters in defined lengths or where none belongs, a sequence delimiter that also ends its open item,
+ *                      delimiters with a length; bytes stay with the element before them
+ *   TRAILING           zeros behind the last element
+ *   FOREIGN_GROUP      groups 0000 to 0007 in the dataset
+ * A child that runs past its parent's defined length is MALFORMED. */
 enum {
     DV_INDEX_ODD_LENGTH = 1, DV_INDEX_BAD_VR = 2, DV_INDEX_UNSORTED = 4, DV_INDEX_DUPLICATE = 8,
     DV_INDEX_WRONG_ITEM_LENGTH = 16, DV_INDEX_TRAILING = 32, DV_INDEX_FOREIGN_GROUP = 64, DV_INDEX_UN_SEQUENCE = 128,
@@ -86,13 +95,14 @@ void dv_index_init(dv_index *ix, dv_arena *arena, dv_encoding encoding);
 /* BYTES of LEN are the header bytes so far; LAST says that no more will come. Errors: MALFORMED, TRUNCATED, LIMIT, MEMORY. */
 dv_index_state dv_index_feed(dv_index *ix, const uint8_t *bytes, size_t len, bool last, dv_error *err);
 /* A whole dataset in memory: bulk values stay in the bytes (nodes have bulk set and `offset + head` is the value),
- * Pixel Data and what follows it too. The common case of files. */
+ * Pixel Data and what follows it too: elements behind it are indexed. Encapsulated Pixel Data (at any depth) is one node of
+ * kind VALUE and undefined length, its fragments and sequence delimiter in front of `stop`. The common case of files. */
 bool dv_index_all(dv_index *ix, dv_arena *arena, dv_encoding encoding, const uint8_t *bytes, size_t len, dv_error *err);
 /* Top-level node of TAG, the last one when a faulty dataset has several; DV_NO_NODE when absent. */
 uint32_t dv_index_find(const dv_index *ix, dv_tag tag);
 /* The same among the direct children of ITEM. */
 uint32_t dv_index_find_in(const dv_index *ix, uint32_t item, dv_tag tag);
-/* The value's bytes as encoded. Not for sequences, not for bulk that was taken out. */
+/* The value's bytes as encoded; for encapsulated Pixel Data the fragments. Absent for sequences, items, and bulk that was taken out. */
 dv_text dv_index_value(const dv_index *ix, uint32_t node);
 
 #endif
