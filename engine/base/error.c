@@ -1,5 +1,7 @@
 #include "base/error.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -60,8 +62,10 @@ bool dv_error_context(dv_error *err, const char *format, ...)
     va_start(args, format);
     int n = vsnprintf(err->message, sizeof err->message, format, args);
     va_end(args);
-    if (n >= 0 && (size_t)n < sizeof err->message)
-        snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s", old);
+    if (n >= 0 && (size_t)n + 3 < sizeof err->message) {
+        memcpy(err->message + n, ": ", 2);
+        dv_text_copy(dv_text_of(old), err->message + n + 2, sizeof err->message - (size_t)n - 2);
+    }
     make_printable(err->message);
     return false;
 }
