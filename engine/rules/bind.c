@@ -1,0 +1,532 @@
+/* The state's side of the binding: opening, one run, and the functions of `native` that deal with rules and paths. */
+#include "rules/bind_internal.h"
+
+#include "base/clock.h"
+#include "rules/pattern.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+static const char bind_key = 0; /* registry[&bind_key] = the dv_bind userdata */
+static const char main_key = 0; /* registry[&main_key] = scripts/main.lua's module */
+
+dv_bind *dv_bind_of(lua_State *L)
+{
+    return lua_touserdata(L, lua_upvalueindex(1));
+}
+
+static dv_bind *bind_of_state(lua_State *L)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &bind_key);
+    dv_bind *b = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return b;
+}
+
+int dv_bind_raise(lua_State *L, const dv_error *err)
+{
+    return luaL_error(L, "%s", err->message);
+}
+
+int dv_bind_raise_bare(lua_State *L, const dv_error *err)
+{
+    lua_pushstring(L, err->message);
+    return lua_error(L);
+}
+
+dv_dataset *dv_bind_dataset(lua_State *L, dv_bind *b)
+{
+    if (!b->ds)
+        luaL_error(L, "there is no dataset here: ds and ctx live only while a rule runs over one");
+    return b->ds;
+}
+
+void *dv_bind_alloc(lua_State *L, dv_bind *b, size_t n)
+{
+    dv_arena *arena = dv_dataset_arena(b->ds);
+    if (arena->used - b->used > DV_RULE_BYTES || n > DV_RULE_BYTES)
+        luaL_error(L, "the rules of this dataset wrote more than %d MB", DV_RULE_BYTES >> 20);
+    void *p = dv_arena_alloc(arena, n);
+    if (!p)
+        luaL_error(L, "out of memory");
+    return p;
+}
+
+void dv_bind_push_text(lua_State *L, dv_text t)
+{
+    if (t.at)
+        lua_pushlstring(L, t.at, t.len);
+    else
+        lua_pushnil(L);
+}
+
+/* ---- paths ---- */
+
+static bool compile(lua_State *L, dv_bind *b, int index, const dv_path **out, dv_error *err)
+{
+    dv_text text;
+    text.at = lua_tolstring(L, index, &text.len);
+    bool keep = b->cached < DV_PATH_CACHE;
+    dv_arena *arena = keep || !b->ds ? &b->paths : dv_dataset_arena(b->ds);
+    if (!dv_path_compile(arena, text, out, err))
+        return false;
+    if (keep) {
+        b->cached++;
+        lua_rawgeti(L, LUA_REGISTRYINDEX, b->cache);
+        lua_pushvalue(L, index);
+        lua_pushlightuserdata(L, (void *)(uintptr_t)*out);
+        lua_rawset(L, -3);
+        lua_pop(L, 1);
+    }
+    return true;
+}
+
+bool dv_bind_path(lua_State *L, dv_bind *b, int index, const dv_path **out, dv_error *err)
+{
+    int type = lua_type(L, index);
+    if (type == LUA_TLIGHTUSERDATA) {
+        *out = lua_touserdata(L, index);
+        return true;
+    }
+    if (type != LUA_TSTRING)
+        return dv_fail(err, DV_ERR_PATH, "an attribute is named by text, as \"PatientID\", not by a %s", lua_typename(L, type));
+    index = lua_absindex(L, index);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, b->cache);
+    lua_pushvalue(L, index);
+    lua_rawget(L, -2);
+    *out = lua_touserdata(L, -1);
+    lua_pop(L, 2);
+    return *out || compile(L, b, index, out, err);
+}
+
+const dv_path *dv_bind_join(lua_State *L, dv_bind *b, const dv_path *prefix, const dv_path *path)
+{
+    if (!prefix)
+        return path;
+    dv_path *joined = dv_bind_alloc(L, b, sizeof *joined);
+    dv_step *steps = dv_bind_alloc(L, b, (prefix->count + path->count) * sizeof *steps);
+    memcpy(steps, prefix->steps, prefix->count * sizeof *steps);
+    memcpy(steps + prefix->count, path->steps, path->count * sizeof *steps);
+    size_t length = prefix->text.len + 1 + path->text.len;
+    char *text = dv_bind_alloc(L, b, length + 1);
+    memcpy(text, prefix->text.at, prefix->text.len);
+    text[prefix->text.len] = '.';
+    memcpy(text + prefix->text.len + 1, path->text.at, path->text.len);
+    text[length] = '\0';
+    *joined = (dv_path){{text, length}, steps, prefix->count + path->count, prefix->many || path->many};
+    return joined;
+}
+
+dv_text dv_bind_value(lua_State *L, int index, const char *what)
+{
+    dv_text text = {0};
+    switch (lua_type(L, index)) {
+    case LUA_TSTRING:
+        lua_pushvalue(L, index);
+        break;
+    case LUA_TNUMBER:
+        if (lua_isinteger(L, index)) {
+            lua_pushvalue(L, index);
+        } else {
+            lua_Number n = lua_tonumber(L, index);
+            lua_Integer whole;
+            if (lua_numbertointeger(n, &whole) && (lua_Number)whole == n)
+                lua_pushinteger(L, whole); /* 2.0 is written as 2 */
+            else
+                lua_pushfstring(L, "%f", n);
+        }
+        break;
+    case LUA_TTABLE:
+        if (luaL_getmetafield(L, index, "__tostring") != LUA_TNIL) { /* date, time, name */
+            lua_pop(L, 1);
+            luaL_tolstring(L, index, NULL);
+            break;
+        }
+        index = lua_absindex(L, index);
+        luaL_Buffer joined;
+        lua_Integer count = (lua_Integer)lua_rawlen(L, index);
+        luaL_buffinit(L, &joined);
+        for (lua_Integer i = 1; i <= count; i++) {
+            if (i > 1)
+                luaL_addchar(&joined, '\\');
+            if (lua_rawgeti(L, index, i) != LUA_TSTRING && lua_type(L, -1) != LUA_TNUMBER)
+                luaL_error(L, "value %d of the list for %s is a %s; a list holds text and numbers", (int)i, what, luaL_typename(L, -1));
+            luaL_addvalue(&joined);
+        }
+        luaL_pushresult(&joined);
+        break;
+    default:
+        luaL_error(L, "%s cannot be set to a %s; write text, a number, a list, a date, a time or a name", what, luaL_typename(L, index));
+    }
+    text.at = lua_tolstring(L, -1, &text.len);
+    return text;
+}
+
+/* path(text) -> handle. Raises with the nearest keyword. */
+static int native_path(lua_State *L)
+{
+    dv_error err = {0};
+    const dv_path *path = NULL;
+    luaL_checktype(L, 1, LUA_TSTRING);
+    if (!dv_bind_path(L, dv_bind_of(L), 1, &path, &err))
+        return dv_bind_raise_bare(L, &err);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)path);
+    return 1;
+}
+
+/* path_info(handle) -> canonical text, VR by the dictionary, may name many */
+static int native_path_info(lua_State *L)
+{
+    dv_error err = {0};
+    const dv_path *path = NULL;
+    if (!dv_bind_path(L, dv_bind_of(L), 1, &path, &err))
+        return dv_bind_raise_bare(L, &err);
+    dv_vr vr = path->count ? path->steps[path->count - 1].vr : 0;
+    char name[2] = {(char)(vr >> 8), (char)(vr & 0xFF)};
+    dv_bind_push_text(L, path->text);
+    lua_pushlstring(L, name, 2);
+    lua_pushboolean(L, path->many);
+    return 3;
+}
+
+/* ---- reading and writing for compiled rules ---- */
+
+/* get(path) -> text or nil */
+static int native_get(lua_State *L)
+{
+    dv_bind *b = dv_bind_of(L);
+    dv_error err;
+    dv_text value = {0};
+    const dv_path *path = lua_touserdata(L, 1);
+    if (lua_type(L, 1) != LUA_TLIGHTUSERDATA && !dv_bind_path(L, b, 1, &path, &err))
+        return dv_bind_raise_bare(L, &err);
+    if (!dv_dataset_get(dv_bind_dataset(L, b), path, &value, &err)) {
+        dv_error_context(&err, "%.*s", DV_ARG(path->text));
+        return dv_bind_raise_bare(L, &err);
+    }
+    dv_bind_push_text(L, value);
+    return 1;
+}
+
+/* set(path, value) -> places changed; nil removes */
+static int native_set(lua_State *L)
+{
+    dv_bind *b = dv_bind_of(L);
+    dv_error err;
+    const dv_path *path;
+    uint32_t count = 0;
+    dv_dataset *ds = dv_bind_dataset(L, b);
+    if (!dv_bind_path(L, b, 1, &path, &err))
+        return dv_bind_raise_bare(L, &err);
+    dv_bind_alloc(L, b, 1); /* only to see that the rules' share of memory is not used up */
+    bool ok;
+    if (lua_isnoneornil(L, 2)) {
+        ok = dv_dataset_remove(ds, path, &count, &err);
+    } else {
+        dv_text value;
+        value.at = luaL_checklstring(L, 2, &value.len);
+        ok = dv_dataset_set(ds, path, value, &count, &err);
+    }
+    if (!ok) {
+        dv_error_context(&err, "%.*s", DV_ARG(path->text));
+        return dv_bind_raise_bare(L, &err);
+    }
+    lua_pushinteger(L, count);
+    return 1;
+}
+
+/* has(path) -> is there such an element, a sequence or an unreadable one too */
+static int native_has(lua_State *L)
+{
+    dv_bind *b = dv_bind_of(L);
+    dv_error err;
+    const dv_path *path;
+    if (!dv_bind_path(L, b, 1, &path, &err))
+        return dv_bind_raise_bare(L, &err);
+    lua_pushboolean(L, dv_dataset_vr(dv_bind_dataset(L, b), path) != 0);
+    return 1;
+}
+
+/* ---- who acts ---- */
+
+static pthread_mutex_t actors_lock = PTHREAD_MUTEX_INITIALIZER; /* held at load only, never while Lua runs */
+static dv_bind_actor *actors;
+
+static const dv_bind_actor *intern(dv_text stage, dv_text rule, dv_text file, int64_t line)
+{
+    pthread_mutex_lock(&actors_lock);
+    dv_bind_actor *a = actors;
+    while (a && !(a->line == line && dv_text_equal(a->rule, rule) && dv_text_equal(a->stage, stage) && dv_text_equal(a->file, file)))
+        a = a->next;
+    if (!a) {
+        char *texts = malloc(stage.len + rule.len + file.len + 3);
+        a = malloc(sizeof *a);
+        if (texts && a) {
+            char *at[3] = {texts, texts + stage.len + 1, texts + stage.len + rule.len + 2};
+            dv_text from[3] = {stage, rule, file};
+            for (int i = 0; i < 3; i++) {
+                memcpy(at[i], from[i].at, from[i].len);
+                at[i][from[i].len] = '\0';
+            }
+            *a = (dv_bind_actor){{at[0], at[1]}, {at[0], stage.len}, {at[1], rule.len}, {at[2], file.len}, line, actors};
+            actors = a;
+        } else {
+            free(texts);
+            free(a);
+            a = NULL;
+        }
+    }
+    pthread_mutex_unlock(&actors_lock);
+    return a;
+}
+
+/* actor(stage, rule, file, line) -> handle */
+static int native_actor(lua_State *L)
+{
+    dv_text part[3];
+    for (int i = 0; i < 3; i++)
+        part[i].at = luaL_checklstring(L, i + 1, &part[i].len);
+    const dv_bind_actor *a = intern(part[0], part[1], part[2], luaL_optinteger(L, 4, 0));
+    if (!a)
+        return luaL_error(L, "out of memory");
+    lua_pushlightuserdata(L, (void *)(uintptr_t)a);
+    return 1;
+}
+
+/* enter(actor): what follows is done by this rule */
+static int native_enter(lua_State *L)
+{
+    dv_bind *b = dv_bind_of(L);
+    const dv_bind_actor *a = lua_touserdata(L, 1);
+    dv_dataset *ds = dv_bind_dataset(L, b);
+    b->actor = a;
+    dv_dataset_set_actor(ds, a->actor);
+    b->outcome->stage = a->stage;
+    b->outcome->rule = a->rule;
+    b->outcome->file = a->file;
+    b->outcome->line = a->line;
+    return 0;
+}
+
+/* leave(): no rule is running */
+static int native_leave(lua_State *L)
+{
+    dv_bind *b = dv_bind_of(L);
+    b->actor = NULL;
+    if (b->outcome) {
+        b->outcome->stage = b->outcome->rule = b->outcome->file = (dv_text){0};
+        b->outcome->line = 0;
+    }
+    return 0;
+}
+
+/* finding(kind, path or nil, message) by the rule that is running */
+static int native_finding(lua_State *L)
+{
+    dv_bind *b = dv_bind_of(L);
+    dv_bind_dataset(L, b);
+    if (b->findings >= DV_MAX_FINDINGS)
+        return 0;
+    dv_text path = {0}, message;
+    bool warn = strcmp(luaL_checkstring(L, 1), "warn") == 0;
+    if (!lua_isnil(L, 2))
+        path.at = luaL_checklstring(L, 2, &path.len);
+    message.at = luaL_checklstring(L, 3, &message.len);
+    dv_finding *f = dv_arena_zalloc(b->arena, 1, sizeof *f);
+    if (!f)
+        return luaL_error(L, "out of memory");
+    f->kind = warn ? "warn" : "flag";
+    f->rule = b->actor ? b->actor->rule : DV_TEXT("");
+    f->path = dv_arena_text(b->arena, path.at ? path : DV_TEXT(""));
+    f->message = dv_arena_text(b->arena, message);
+    *b->tail = f;
+    b->tail = &f->next;
+    b->findings++;
+    return 0;
+}
+
+/* log(text): for the harness; in normal running a line is only counted, because it may hold a patient's data */
+static int native_log(lua_State *L)
+{
+    dv_bind *b = dv_bind_of(L);
+    b->logged++;
+    if (b->log && b->log->len < 1 << 20)
+        dv_buffer_printf(b->log, "%s\n", luaL_checkstring(L, 1));
+    return 0;
+}
+
+/* changes(from) -> how many changes there are; with FROM also a list {path, before|false, after|false, rule} of those behind it */
+static int native_changes(lua_State *L)
+{
+    dv_bind *b = dv_bind_of(L);
+    bool list = !lua_isnoneornil(L, 1);
+    lua_Integer from = luaL_optinteger(L, 1, 0), count = 0, row = 0;
+    const dv_change *c = dv_dataset_changes(dv_bind_dataset(L, b));
+    lua_settop(L, 0);
+    lua_newtable(L);
+    for (; c; c = c->next) {
+        if (++count <= from || !list)
+            continue;
+        lua_createtable(L, 4, 0);
+        dv_text part[3] = {c->path, c->before, c->after};
+        for (int i = 0; i < 3; i++) {
+            if (part[i].at)
+                dv_bind_push_text(L, part[i]);
+            else
+                lua_pushboolean(L, 0);
+            lua_rawseti(L, -2, i + 1);
+        }
+        lua_pushstring(L, c->by.rule ? c->by.rule : "");
+        lua_rawseti(L, -2, 4);
+        lua_rawseti(L, 1, ++row);
+    }
+    lua_pushinteger(L, count);
+    lua_insert(L, 1);
+    return 2;
+}
+
+/* findings(from) -> count, list {kind, rule, path, message} behind FROM */
+static int native_findings(lua_State *L)
+{
+    dv_bind *b = dv_bind_of(L);
+    lua_Integer from = luaL_optinteger(L, 1, 0), count = 0, row = 0;
+    dv_bind_dataset(L, b);
+    lua_newtable(L);
+    for (const dv_finding *f = b->outcome->findings; f; f = f->next) {
+        if (++count <= from)
+            continue;
+        lua_createtable(L, 4, 0);
+        lua_pushstring(L, f->kind);
+        lua_rawseti(L, -2, 1);
+        dv_bind_push_text(L, f->rule);
+        lua_rawseti(L, -2, 2);
+        dv_bind_push_text(L, f->path);
+        lua_rawseti(L, -2, 3);
+        dv_bind_push_text(L, f->message);
+        lua_rawseti(L, -2, 4);
+        lua_rawseti(L, -2, ++row);
+    }
+    lua_pushinteger(L, count);
+    lua_insert(L, -2);
+    return 2;
+}
+
+/* ---- for the loader ---- */
+
+/* where() -> file, line of the rule file that is being loaded or run */
+static int native_where(lua_State *L)
+{
+    char file[128];
+    int line = 0;
+    if (!dv_sandbox_where(L, file, sizeof file, &line))
+        return 0;
+    lua_pushstring(L, file);
+    lua_pushinteger(L, line);
+    return 2;
+}
+
+static int native_register(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &main_key);
+    return 0;
+}
+
+static int native_clock(lua_State *L)
+{
+    lua_pushinteger(L, dv_mono_ns());
+    return 1;
+}
+
+void dv_bind_rules(lua_State *L, dv_bind *b)
+{
+    static const luaL_Reg functions[] = {
+        {"path", native_path},         {"path_info", native_path_info}, {"get", native_get},
+        {"set", native_set},           {"has", native_has},             {"actor", native_actor},
+        {"enter", native_enter},       {"leave", native_leave},         {"finding", native_finding},
+        {"log", native_log},           {"changes", native_changes},     {"findings", native_findings},
+        {"where", native_where},       {"register", native_register},   {"clock", native_clock},
+        {NULL, NULL},
+    };
+    dv_bind_set(L, b, functions);
+}
+
+/* ---- the state ---- */
+
+void dv_bind_set(lua_State *L, dv_bind *b, const luaL_Reg *functions)
+{
+    lua_pushlightuserdata(L, b);
+    luaL_setfuncs(L, functions, 1);
+}
+
+static int collect(lua_State *L)
+{
+    dv_bind *b = lua_touserdata(L, 1);
+    dv_arena_free(&b->paths);
+    return 0;
+}
+
+int dv_bind_open(lua_State *L)
+{
+    dv_bind *b = lua_newuserdatauv(L, sizeof *b, 0);
+    memset(b, 0, sizeof *b);
+    dv_arena_init(&b->paths, 0);
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, collect);
+    lua_setfield(L, -2, "__gc");
+    lua_setmetatable(L, -2);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &bind_key);
+    lua_newtable(L);
+    b->cache = luaL_ref(L, LUA_REGISTRYINDEX);
+    dv_bind_views(L, b);
+    dv_bind_context(L, b);
+    lua_newtable(L);
+    dv_bind_rules(L, b);
+    dv_bind_places(L, b);
+    dv_bind_contexts(L, b);
+    dv_bind_values(L, b);
+    dv_bind_scans(L, b);
+    dv_regex_open(L);
+    return 1;
+}
+
+void dv_bind_push(lua_State *L, dv_dataset *ds, const dv_context *ctx, dv_arena *arena, dv_outcome *outcome)
+{
+    dv_bind *b = bind_of_state(L);
+    b->serial++;
+    b->ds = ds;
+    b->ctx = ctx;
+    b->arena = arena;
+    b->outcome = outcome;
+    b->tail = &outcome->findings;
+    while (*b->tail)
+        b->tail = &(*b->tail)->next;
+    b->findings = 0;
+    b->actor = NULL;
+    b->used = dv_dataset_arena(ds)->used;
+    luaL_checkstack(L, 4, NULL);
+    dv_bind_push_view(L, b, NULL, false);
+    dv_bind_push_context(L, b);
+}
+
+void dv_bind_done(lua_State *L)
+{
+    dv_bind *b = bind_of_state(L);
+    b->serial++;
+    b->ds = NULL;
+    b->ctx = NULL;
+    b->arena = NULL;
+    b->outcome = NULL;
+    b->actor = NULL;
+}
+
+void dv_bind_main(lua_State *L)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &main_key);
+}
+
+void dv_bind_log_to(lua_State *L, dv_buffer *out)
+{
+    bind_of_state(L)->log = out;
+}
