@@ -63,7 +63,7 @@ void dv_bind_push_text(lua_State *L, dv_text t);
 /* The VR that two letters name, 0 for other text. */
 static inline dv_vr dv_bind_vr(dv_text t)
 {
-    return t.len == 2 ? (dv_vr)((unsigned char)t.at[0] << 8 | (unsigned char)t.at[1]) : 0;
+    return t.len == 2 ? (dv_vr)((unsigned)(unsigned char)t.at[0] << 8 | (unsigned char)t.at[1]) : (dv_vr)0;
 }
 /* Paths of a walk, kept until Lua may be called again. */
 typedef struct dv_bind_place {
