@@ -42,7 +42,8 @@ static const uint8_t forms[26 * 26] = {
 
 static inline uint16_t get16(const uint8_t *p, bool big)
 {
-    return big ? (uint16_t)(p[0] << 8 | p[1]) : (uint16_t)(p[1] << 8 | p[0]);
+    unsigned high = big ? p[0] : p[1], low = big ? p[1] : p[0];
+    return (uint16_t)(high << 8 | low);
 }
 
 static inline uint32_t get32(const uint8_t *p, bool big)
