@@ -40,6 +40,8 @@ typedef struct dv_path {
 
 /* DV_ERR_PATH names the wrong part and the nearest keyword. */
 bool dv_path_compile(dv_arena *arena, dv_text text, const dv_path **out, dv_error *err);
+/* STEPS as text in ARENA; absent when memory is out. */
+dv_text dv_path_print(dv_arena *arena, const dv_step *steps, uint32_t count);
 /* A one-step path of TAG. */
 bool dv_path_of_tag(dv_arena *arena, dv_tag tag, const dv_path **out, dv_error *err);
 
