@@ -178,6 +178,14 @@ bool dv_config_load(dv_config *c, const char *path, dv_error *err)
     return ok;
 }
 
+bool dv_config_overlay(dv_config *c, const dv_config *over, dv_error *err)
+{
+    for (int i = 0; i < COUNT; i++)
+        if (strcmp(over->from[i], "default") != 0 && !dv_config_set(c, settings[i].key, over->value[i], over->from[i], err))
+            return false;
+    return true;
+}
+
 static int must_find(const char *key)
 {
     int i = find(key);

@@ -22,6 +22,9 @@ bool dv_config_load(dv_config *c, const char *path, dv_error *err);
 /* VALUE as on a command line ("true", "11112"); FROM says where it came from. */
 bool dv_config_set(dv_config *c, const char *key, const char *value, const char *from, dv_error *err);
 
+/* Sets in C what is set in OVER (is not at its default there). */
+bool dv_config_overlay(dv_config *c, const dv_config *over, dv_error *err);
+
 /* KEY must be of settings.def: a wrong one is a fault of the program. */
 const char *dv_config_text(const dv_config *c, const char *key);
 int64_t dv_config_int(const dv_config *c, const char *key);

@@ -1,0 +1,175 @@
+#include "web/site.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+static bool take_lock(dv_site *site, dv_error *err)
+{
+    char path[4200], pid[32] = "";
+    snprintf(path, sizeof path, "%s/lock", site->folder);
+    site->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (site->lock < 0)
+        return dv_fail_errno(err, "cannot open %s", path);
+    if (flock(site->lock, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK)
+            return dv_fail_errno(err, "cannot lock %s", path);
+        ssize_t n = pread(site->lock, pid, sizeof pid - 1, 0);
+        pid[n > 0 ? n : 0] = '\0';
+        pid[strcspn(pid, "\n")] = '\0';
+        return dv_fail(err, DV_ERR_LOCKED, "the data directory %s is in use by process %s; stop it, or name another directory with --data",
+                       site->folder, *pid ? pid : "(unknown)");
+    }
+    int n = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
+    if (ftruncate(site->lock, 0) != 0 || pwrite(site->lock, pid, (size_t)n, 0) != n)
+        return dv_fail_errno(err, "cannot write %s", path);
+    return true;
+}
+
+static bool read_config(dv_site *site, dv_config *flags, dv_error *err)
+{
+    char path[4200];
+    snprintf(path, sizeof path, "%s/drover.lua", site->folder);
+    if (access(path, F_OK) != 0) {
+        dv_buffer text = {0};
+        bool ok = dv_config_template(&text) && dv_file_replace(path, dv_buffer_as_text(&text), 0640, err);
+        dv_buffer_free(&text);
+        if (!ok)
+            return false;
+    }
+    /* The file goes over the defaults, the flags over the file: load into a fresh one and lay the flags over it. */
+    dv_config *config = dv_config_new();
+    if (!config)
+        return dv_fail(err, DV_ERR_MEMORY, "no memory for the configuration");
+    site->config = config;
+    bool ok = dv_config_load(config, path, err) && (!flags || dv_config_overlay(config, flags, err));
+    return ok;
+}
+
+static bool open_rules(dv_site *site, dv_error *err)
+{
+    char folder[4200];
+    snprintf(folder, sizeof folder, "%s/rules", site->folder);
+    if (!dv_share_dir(site->share, sizeof site->share, err) || !dv_mkdirs(folder, 0755, err))
+        return false;
+    dv_rules_options options = {
+        .share = site->share,
+        .site = folder,
+        .catalog = site->catalog,
+        .require_tests = dv_config_bool(site->config, "rules.require_tests"),
+        .states = 0,
+        .time_limit_ms = (int)dv_config_int(site->config, "rules.time_limit_ms"),
+        .memory_limit = (size_t)dv_config_int(site->config, "rules.memory_limit_mb") << 20,
+    };
+    site->rules = dv_rules_open(&options, err);
+    return site->rules != NULL;
+}
+
+bool dv_site_open(dv_site *site, const char *folder, dv_config *flags, dv_error *err)
+{
+    memset(site, 0, sizeof *site);
+    site->lock = -1;
+    site->started_at = dv_wall_us();
+    bool ok = dv_mkdirs(folder, 0750, err);
+    if (ok && !realpath(folder, site->folder))
+        ok = dv_fail_errno(err, "cannot find %s", folder);
+    ok = ok && take_lock(site, err) && read_config(site, flags, err);
+    dv_config_free(flags);
+    if (!ok)
+        return false;
+    char dsn[4200];
+    const char *given = dv_config_text(site->config, "database");
+    snprintf(dsn, sizeof dsn, "%s%s", *given ? given : site->folder, *given ? "" : "/catalog.db");
+    site->store = dv_store_open(site->folder, err);
+    site->catalog = site->store ? dv_catalog_open(dsn, err) : NULL;
+    if (!site->catalog || !open_rules(site, err))
+        return false;
+    site->ingest = dv_ingest_new(site->store, site->catalog, site->rules, err);
+    int64_t rows = 0;
+    return site->ingest && (!dv_catalog_was_unclean(site->catalog) || dv_ingest_recover(site->ingest, &rows, err));
+}
+
+/* Instances may come before the migration runs: the port must be open before the first C-MOVE goes. Then they belong to no job. */
+static void identify(void *user, dv_text received_study_uid, dv_arrival *arrival, dv_arena *arena)
+{
+    dv_migrate *m = atomic_load(&((dv_site *)user)->migrate);
+    if (m)
+        dv_migrate_identify(m, received_study_uid, arrival, arena);
+}
+
+static void notify(void *user, const dv_arrival *arrival, const dv_receipt *receipt)
+{
+    dv_migrate *m = atomic_load(&((dv_site *)user)->migrate);
+    if (m)
+        dv_migrate_notify(m, arrival, receipt);
+}
+
+bool dv_site_serve(dv_site *site, dv_error *err)
+{
+    const dv_config *c = site->config;
+    dv_receiver_options receiver = {
+        .ingest = site->ingest,
+        .store = site->store,
+        .catalog = site->catalog,
+        .aet = dv_config_text(c, "dimse.aet"),
+        .any_called = dv_config_bool(c, "dimse.any_called"),
+        .allow_any = dv_config_bool(c, "dimse.allow_any"),
+        .low_water = dv_config_int(c, "store.low_water_mb") << 20,
+    };
+    const char *host = dv_config_text(c, "dimse.host");
+    dv_scp_options scp = {
+        .host = *host ? host : NULL,
+        .port = (uint16_t)dv_config_int(c, "dimse.port"),
+        .max_associations = (int)dv_config_int(c, "dimse.max_associations"),
+        .max_pdu = (uint32_t)dv_config_int(c, "dimse.max_pdu"),
+        .idle_ms = (int)dv_config_int(c, "dimse.idle_s") * 1000,
+        .pdu_ms = (int)dv_config_int(c, "dimse.pdu_s") * 1000,
+    };
+    dv_ingest_hooks(site->ingest, identify, notify, site);
+    if (!(site->receiver = dv_receiver_new(&receiver, err)))
+        return false;
+    dv_scp_callbacks callbacks = dv_receiver_callbacks(site->receiver);
+    if (!(site->scp = dv_scp_start(&scp, &callbacks, err)))
+        return false;
+    dv_migrate_options migrate = {
+        .catalog = site->catalog,
+        .aet = dv_config_text(c, "dimse.aet"),
+        .port = dv_scp_port(site->scp),
+        .workers = (int)dv_config_int(c, "migrate.workers"),
+        .max_outbound = (int)dv_config_int(c, "migrate.max_outbound"),
+        .quiet_ms = (int)dv_config_int(c, "migrate.quiet_ms"),
+        .max_tries = (int)dv_config_int(c, "migrate.tries"),
+        .backoff_ms = (int)dv_config_int(c, "migrate.backoff_ms"),
+    };
+    dv_migrate *m = dv_migrate_start(&migrate, err);
+    atomic_store(&site->migrate, m);
+    return m && (!dv_config_bool(c, "rules.watch") || dv_rules_watch(site->rules, err));
+}
+
+void dv_site_close(dv_site *site)
+{
+    dv_migrate *m = atomic_load(&site->migrate);
+    if (site->scp)
+        dv_scp_stop(site->scp, 10000);
+    atomic_store(&site->migrate, NULL);
+    dv_migrate_stop(m);
+    dv_receiver_free(site->receiver);
+    dv_ingest_free(site->ingest);
+    if (site->rules)
+        dv_rules_close(site->rules);
+    if (site->catalog)
+        dv_catalog_close(site->catalog);
+    if (site->store)
+        dv_store_close(site->store);
+    dv_config_free(site->config);
+    if (site->lock >= 0)
+        close(site->lock); /* the file stays: whoever removes it could remove another's lock */
+    memset(site, 0, sizeof *site);
+    site->lock = -1;
+}

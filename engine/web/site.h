@@ -1,0 +1,41 @@
+/* site.h: one open data directory and all that runs on it. `drover serve` keeps one open; a verb without a running engine opens one for
+ * itself, under the same lock.
+ *
+ *   DATA/  drover.lua  catalog.db  objects/  quarantine/  rules/  drover.sock  lock
+ *
+ * Threads   open and close in one; what it holds says itself what may be shared. */
+#ifndef DV_WEB_SITE_H
+#define DV_WEB_SITE_H
+
+#include "base/config.h"
+#include "ingest/ingest.h"
+#include "ingest/receiver.h"
+#include "migrate/migrate.h"
+
+#include <stdatomic.h>
+
+typedef struct dv_site {
+    char folder[4096];
+    char share[4096];
+    int lock;
+    dv_config *config;
+    dv_catalog *catalog;
+    dv_store *store;
+    dv_rules *rules;
+    dv_ingest *ingest;
+    /* only while serving, else NULL */
+    _Atomic(dv_migrate *) migrate;
+    dv_receiver *receiver;
+    dv_scp *scp;
+    int64_t started_at;
+} dv_site;
+
+/* Makes FOLDER when it is absent, takes its lock (LOCKED names the pid that has it), reads drover.lua, opens catalog, store and rules, recovers
+ * after an unclean stop. CONFIG (owned by the site from then on, also on failure) has the command line's flags; NULL: defaults. */
+bool dv_site_open(dv_site *site, const char *folder, dv_config *config, dv_error *err);
+/* Starts receiver, SCP, migration and the watch on the rules folder. */
+bool dv_site_serve(dv_site *site, dv_error *err);
+/* Stops what runs, in the reverse order, and closes; safe on a half-opened site. */
+void dv_site_close(dv_site *site);
+
+#endif
