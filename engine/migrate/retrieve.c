@@ -1,0 +1,240 @@
+/* C-MOVE to ourselves, and the wait behind it.
+ *
+ *   nothing here yet         one C-MOVE for the study
+ *   little lacks             SERIES level for series that lack whole, IMAGE level for single instances
+ *   a finer one is refused   one C-MOVE for the study after all
+ *
+ * The final answer ends nothing by itself: peers send it before their last C-STORE is done, or claim success for what they never sent (P1,
+ * P15). A retrieve is over when everything asked for is here, or when nothing came for quiet_ms. */
+#include "migrate/migrate_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    MAX_MOVES = 32,      /* finer C-MOVEs for one study: more are slower than the whole study again */
+    UIDS_A_MOVE = 100,   /* 100 UIDs are 6.5 KB: within every peer's limit seen */
+    STALLED_MS = 60000,  /* an instance that began to arrive and neither ends nor breaks off is waited for so long */
+};
+
+typedef struct retrieve {
+    dv_worker *w;
+    const dv_job *job;
+    const dv_source *source;
+    dv_evidence *ev;
+    dv_arena *arena;
+} retrieve;
+
+static void on_progress(void *user, const dv_move_result *so_far)
+{
+    retrieve *r = user;
+    dv_migrate *m = r->w->m;
+    pthread_mutex_lock(&m->lock);
+    r->w->run.remaining = so_far->remaining;
+    r->w->run.last_ms = dv_mono_ms();
+    pthread_mutex_unlock(&m->lock);
+}
+
+static void add_count(int *sum, int n)
+{
+    if (n >= 0)
+        *sum = (*sum < 0 ? 0 : *sum) + n;
+}
+
+static bool move(retrieve *r, const dv_key *keys, size_t n, dv_move_result *one, dv_error *err)
+{
+    if (!dv_links_move(&r->w->links, r->source, r->w->m->aet, keys, n, r->arena, on_progress, r, one, err))
+        return false;
+    dv_move_result *sum = &r->ev->move;
+    r->ev->moved = true;
+    add_count(&sum->completed, one->completed);
+    add_count(&sum->failed, one->failed);
+    add_count(&sum->warning, one->warning);
+    if (one->status && (sum->status == 0 || sum->status == 0xB000)) {
+        sum->status = one->status;
+        memcpy(sum->comment, one->comment, sizeof sum->comment);
+    }
+    if (one->status == 0xA801)
+        return dv_fail(err, DV_ERR_CONFIG,
+                       "%s does not know our AE title %s as a move destination (A801): its administrator must add AE title %s, host %s, port %u",
+                       r->source->slug, r->w->m->aet, r->w->m->aet, r->w->m->host, r->w->m->port);
+    return true;
+}
+
+static bool move_study(retrieve *r, dv_error *err)
+{
+    const dv_key keys[] = {{DV_QueryRetrieveLevel, DV_TEXT("STUDY")}, {DV_StudyInstanceUID, r->job->study_uid}};
+    dv_move_result one;
+    return move(r, keys, 2, &one, err);
+}
+
+/* ---- what lacks, by series ---- */
+
+typedef struct lack {
+    dv_text series;
+    const dv_wanted **of; /* the series' missing instances */
+    size_t missing, whole;
+} lack;
+
+static int by_series(const void *a, const void *b)
+{
+    const dv_wanted *x = *(const dv_wanted *const *)a, *y = *(const dv_wanted *const *)b;
+    int order = dv_text_compare(x->series, y->series);
+    return order ? order : dv_text_compare(x->sop, y->sop);
+}
+
+/* *MOVES: how many C-MOVEs it takes. False: memory. */
+static bool list_lacks(retrieve *r, lack **out, size_t *count, size_t *moves)
+{
+    const dv_evidence *ev = r->ev;
+    const dv_wanted **missing = dv_arena_alloc(r->arena, (ev->count + 1) * sizeof *missing);
+    lack *lacks = dv_arena_zalloc(r->arena, ev->count + 1, sizeof *lacks);
+    size_t n = 0;
+    *count = *moves = 0;
+    if (!missing || !lacks)
+        return false;
+    for (size_t i = 0; i < ev->count; i++)
+        if (ev->wanted[i].fate == DV_FATE_MISSING)
+            missing[n++] = &ev->wanted[i];
+    if (n)
+        qsort(missing, n, sizeof *missing, by_series);
+    for (size_t i = 0; i < n; i++) {
+        if (*count == 0 || !dv_text_equal(lacks[*count - 1].series, missing[i]->series))
+            lacks[(*count)++] = (lack){.series = missing[i]->series, .of = &missing[i]};
+        lacks[*count - 1].missing++;
+    }
+    for (size_t k = 0; k < *count; k++) {
+        for (size_t i = 0; i < ev->count; i++)
+            lacks[k].whole += dv_text_equal(ev->wanted[i].series, lacks[k].series);
+        bool whole = lacks[k].missing == lacks[k].whole || r->source->move_level == DV_DEPTH_SERIES;
+        *moves += whole ? 1 : (lacks[k].missing + UIDS_A_MOVE - 1) / UIDS_A_MOVE;
+        if (*moves > MAX_MOVES)
+            break; /* it will be the study; counting on would be quadratic in series for nothing */
+    }
+    *out = lacks;
+    return true;
+}
+
+static bool refused(const dv_move_result *one)
+{
+    return one->status != 0 && one->status != 0xB000 && one->completed <= 0;
+}
+
+/* *FINE: the source could be asked so finely. */
+static bool move_lacks(retrieve *r, const lack *lacks, size_t count, bool *fine, dv_error *err)
+{
+    *fine = true;
+    for (size_t k = 0; k < count; k++) {
+        bool whole = lacks[k].missing == lacks[k].whole || r->source->move_level == DV_DEPTH_SERIES;
+        size_t step = whole ? lacks[k].missing : UIDS_A_MOVE;
+        for (size_t i = 0; i < lacks[k].missing; i += step) {
+            dv_buffer uids = {0};
+            for (size_t j = i; !whole && j < i + step && j < lacks[k].missing; j++) {
+                dv_buffer_string(&uids, j > i ? "\\" : "");
+                dv_buffer_text(&uids, lacks[k].of[j]->sop);
+            }
+            const dv_key keys[] = {{DV_QueryRetrieveLevel, whole ? DV_TEXT("SERIES") : DV_TEXT("IMAGE")},
+                                   {DV_StudyInstanceUID, r->job->study_uid},
+                                   {DV_SeriesInstanceUID, lacks[k].series},
+                                   {DV_SOPInstanceUID, dv_buffer_as_text(&uids)}};
+            dv_move_result one;
+            bool ok = uids.failed ? dv_fail(err, DV_ERR_MEMORY, "out of memory for a list of UIDs") : move(r, keys, whole ? 3 : 4, &one, err);
+            dv_buffer_free(&uids);
+            if (!ok)
+                return false;
+            if (refused(&one)) {
+                *fine = false;
+                return true;
+            }
+        }
+    }
+    return true;
+}
+
+static bool ask_for_missing(retrieve *r, dv_error *err)
+{
+    const dv_evidence *ev = r->ev;
+    lack *lacks = NULL;
+    size_t count = 0, moves = 0;
+    bool nothing_here = ev->fates[DV_FATE_MISSING] >= (int64_t)ev->count, fine = false;
+    if (ev->level == 'A' && !nothing_here && !r->job->full_repull && r->source->move_level != DV_DEPTH_STUDY) {
+        if (!list_lacks(r, &lacks, &count, &moves))
+            return dv_fail(err, DV_ERR_MEMORY, "out of memory for what a study lacks");
+        if (count && moves <= MAX_MOVES && !move_lacks(r, lacks, count, &fine, err))
+            return false;
+    }
+    return fine || move_study(r, err);
+}
+
+/* ---- until it is quiet ---- */
+
+static void deadline(struct timespec *t, int64_t ms)
+{
+    clock_gettime(CLOCK_MONOTONIC, t);
+    t->tv_sec += (time_t)(ms / 1000);
+    t->tv_nsec += (long)(ms % 1000) * 1000000;
+    if (t->tv_nsec >= 1000000000) {
+        t->tv_sec++;
+        t->tv_nsec -= 1000000000;
+    }
+}
+
+/* Waits for one of: as many arrivals as were asked for (*ENOUGH), quiet, cancel. */
+static void wait_a_while(dv_worker *w, int quiet_ms, bool *enough, bool heed_enough)
+{
+    dv_migrate *m = w->m;
+    dv_run *run = &w->run;
+    pthread_mutex_lock(&m->lock);
+    for (;;) {
+        *enough = heed_enough && run->asked > 0 && run->arrived >= run->asked;
+        int64_t idle = dv_mono_ms() - run->last_ms;
+        int64_t patience = run->under_way > 0 && quiet_ms < STALLED_MS ? STALLED_MS : quiet_ms;
+        if (*enough || idle >= patience || m->stopping || atomic_load(&w->cancel))
+            break;
+        struct timespec until;
+        deadline(&until, patience - idle);
+        pthread_cond_timedwait(&run->arrival, &m->lock, &until);
+    }
+    pthread_mutex_unlock(&m->lock);
+}
+
+static bool wait_until_quiet(retrieve *r, dv_error *err)
+{
+    dv_migrate *m = r->w->m;
+    dv_run *run = &r->w->run;
+    pthread_mutex_lock(&m->lock);
+    run->last_ms = dv_mono_ms(); /* the final answer is a sign of life too */
+    pthread_mutex_unlock(&m->lock);
+    bool enough = false;
+    wait_a_while(r->w, r->source->quiet_ms, &enough, true);
+    if (enough) {
+        /* As many as asked for; if one came twice another may still be on its way. */
+        dv_db *db = dv_catalog_reader(m->catalog, err);
+        if (!db || !dv_evidence_compare(r->ev, db, r->job->study_uid, err))
+            return false;
+        if (!dv_evidence_all_here(r->ev))
+            wait_a_while(r->w, r->source->quiet_ms, &enough, false);
+    }
+    if (dv_migrate_is_stopping(m) || atomic_load(&r->w->cancel))
+        return dv_fail(err, DV_ERR_CANCELLED, "job %lld was interrupted", (long long)r->job->id);
+    return true;
+}
+
+bool dv_retrieve(dv_worker *w, const dv_job *job, const dv_source *source, dv_evidence *ev, dv_arena *arena, dv_error *err)
+{
+    dv_migrate *m = w->m;
+    retrieve r = {w, job, source, ev, arena};
+    int64_t whole = dv_evidence_source_count(ev);
+    ev->asked = job->full_repull || ev->level == 'D' ? whole : ev->fates[DV_FATE_MISSING];
+    pthread_mutex_lock(&m->lock);
+    w->run.asked = ev->asked;
+    w->run.arrived = w->run.under_way = 0;
+    w->run.remaining = -1;
+    w->run.last_ms = dv_mono_ms();
+    pthread_mutex_unlock(&m->lock);
+    bool ok = ask_for_missing(&r, err) && wait_until_quiet(&r, err);
+    pthread_mutex_lock(&m->lock);
+    ev->arrived = w->run.arrived;
+    pthread_mutex_unlock(&m->lock);
+    return ok;
+}
