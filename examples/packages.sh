@@ -11,9 +11,9 @@ packages_of() {
     # what CMake looks for
     build) echo cmake ninja-build gcc g++ pkg-config lua5.4 liblua5.4-dev libsqlite3-dev libssl-dev libcjson-dev libpcre2-dev \
         libevent-dev libcmocka-dev zlib1g-dev libdcmtk-dev dcmtk uthash-dev ;;
-    # the legacy PACS, and the tools that feed it
-    peers) echo orthanc dcmtk ;;
-    test) echo python3 strace sqlite3 libasan8 libubsan1 ;;
+    # the legacy PACS, the tools that feed it, and one that sums up what happened
+    peers) echo orthanc dcmtk sqlite3 ;;
+    test) echo python3 strace libasan8 libubsan1 ;;
     # tests/run.sh --all: fuzz targets, a bare system, fresh clocks
     all) echo clang llvm mmdebstrap ;;
     *) echo "packages.sh: there is no group '$1'" >&2; return 1 ;;

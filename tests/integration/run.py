@@ -12,6 +12,7 @@ import sys
 import traceback
 import unittest
 
+sys.dont_write_bytecode = True  # the tree stays as git knows it
 HERE = pathlib.Path(__file__).resolve().parent
 
 

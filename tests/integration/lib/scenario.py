@@ -24,6 +24,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BINARY = os.environ.get("DROVER_BIN", str(ROOT / "build/dev/drover"))
+SANITIZED = "/dev/" in BINARY
 LONG = os.environ.get("DROVER_ALL") == "1"
 # An ASan binary under load is some ten times slower than the real one.
 PATIENCE = float(os.environ.get("DROVER_PATIENCE", "60"))
