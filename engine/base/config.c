@@ -236,6 +236,13 @@ bool dv_config_template(dv_buffer *out)
     return dv_buffer_string(out, *section ? "}\n" : "");
 }
 
+bool dv_config_show(const dv_config *c, dv_buffer *out)
+{
+    for (int i = 0; i < COUNT; i++)
+        dv_buffer_printf(out, "%-24s %-12s %s\n", settings[i].key, *c->value[i] ? c->value[i] : "\"\"", c->from[i]);
+    return !out->failed;
+}
+
 bool dv_config_reference(dv_buffer *out)
 {
     static const char *const names[] = {"text", "number", "true/false"};

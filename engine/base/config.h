@@ -33,6 +33,8 @@ bool dv_config_bool(const dv_config *c, const char *key);
 const char *dv_config_from(const dv_config *c, const char *key);
 /* Appends the commented file that a new data directory gets: every key, its help and default. */
 bool dv_config_template(dv_buffer *out);
+/* Appends a line a key: key, value, where it comes from. */
+bool dv_config_show(const dv_config *c, dv_buffer *out);
 /* Appends docs/configuration.md's table. */
 bool dv_config_reference(dv_buffer *out);
 

@@ -1,0 +1,358 @@
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "catalog/query.h"
+#include "web/api.h"
+
+#include <errno.h>
+#include <fts.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+typedef struct sender {
+    dv_reply *reply;
+    dv_error *err;
+    bool ok;
+    int64_t rows;
+} sender;
+
+/* ---- studies ---- */
+
+static bool each_study(void *user, const dv_study_row *s)
+{
+    sender *to = user;
+    cJSON *row = cJSON_CreateObject();
+    cJSON_AddNumberToObject(row, "id", (double)s->id);
+    dv_json_text(row, "patient_id", s->patient_id);
+    dv_json_text(row, "received_patient_id", s->received_patient_id);
+    dv_json_text(row, "patient_name", s->patient_name);
+    dv_json_text(row, "birth_date", s->birth_date);
+    dv_json_text(row, "sex", s->sex);
+    dv_json_text(row, "accession", s->accession);
+    dv_json_text(row, "received_accession", s->received_accession);
+    dv_json_text(row, "study_date", s->study_date);
+    dv_json_text(row, "study_time", s->study_time);
+    dv_json_text(row, "description", s->description);
+    dv_json_text(row, "modalities", s->modalities);
+    cJSON_AddNumberToObject(row, "series", (double)s->series);
+    cJSON_AddNumberToObject(row, "instances", (double)s->instances);
+    cJSON_AddNumberToObject(row, "bytes", (double)s->bytes);
+    dv_json_text(row, "study_uid", s->study_uid);
+    dv_json_text(row, "received_study_uid", s->received_study_uid);
+    cJSON_AddNumberToObject(row, "generation_first", (double)s->generation_first);
+    cJSON_AddNumberToObject(row, "generation_last", (double)s->generation_last);
+    cJSON_AddNumberToObject(row, "findings", (double)s->findings);
+    dv_json_stamp(row, "first_received", s->first_received);
+    dv_json_stamp(row, "last_received", s->last_received);
+    to->rows++;
+    return to->ok = dv_reply_row(to->reply, row, to->err);
+}
+
+bool dv_api_studies(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *err)
+{
+    dv_db *db = dv_catalog_reader(site->catalog, err);
+    sender to = {reply, err, true, 0};
+    dv_study_query q = {
+        .patient_id = dv_text_of(dv_args_text(args, "patient_id")),
+        .patient_name = dv_text_of(dv_args_text(args, "patient_name")),
+        .accession = dv_text_of(dv_args_text(args, "accession")),
+        .study_date = dv_text_of(dv_args_text(args, "study_date")),
+        .modality = dv_text_of(dv_args_text(args, "modality")),
+        .study_uid = dv_text_of(dv_args_text(args, "study_uid")),
+        .source = dv_text_of(dv_args_text(args, "source")),
+        .flagged = dv_args_bool(args, "flagged"),
+        .after = dv_args_int(args, "after", 0),
+        .limit = (int)dv_args_int(args, "limit", 0),
+    };
+    return db && dv_query_studies(db, &q, each_study, &to, err) && to.ok;
+}
+
+/* ---- instances ---- */
+
+static void json_hash(cJSON *row, const char *name, dv_text hash)
+{
+    char hex[DV_SHA256_HEX];
+    if (hash.len == DV_SHA256_BYTES)
+        cJSON_AddStringToObject(row, name, dv_hex((const uint8_t *)hash.at, hash.len, hex));
+}
+
+static cJSON *instance_json(const dv_instance_row *i)
+{
+    cJSON *row = cJSON_CreateObject();
+    cJSON_AddNumberToObject(row, "id", (double)i->id);
+    dv_json_text(row, "sop_uid", i->sop_uid);
+    dv_json_text(row, "received_sop_uid", i->received_sop_uid);
+    dv_json_text(row, "series_uid", i->series_uid);
+    dv_json_text(row, "study_uid", i->study_uid);
+    dv_json_text(row, "sop_class", i->sop_class);
+    dv_json_text(row, "transfer_syntax", i->transfer_syntax);
+    dv_json_text(row, "path", i->path);
+    cJSON_AddNumberToObject(row, "bytes", (double)i->bytes);
+    dv_json_text(row, "source", i->source);
+    cJSON_AddNumberToObject(row, "generation", (double)i->generation);
+    cJSON_AddNumberToObject(row, "job", (double)i->job);
+    dv_json_stamp(row, "received_at", i->received_at);
+    json_hash(row, "received_hash", i->received_hash);
+    json_hash(row, "header_hash", i->header_hash);
+    json_hash(row, "body_hash", i->body_hash);
+    return row;
+}
+
+static bool each_instance(void *user, const dv_instance_row *i)
+{
+    sender *to = user;
+    to->rows++;
+    return to->ok = dv_reply_row(to->reply, instance_json(i), to->err);
+}
+
+bool dv_api_instances(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *err)
+{
+    const char *uid = dv_args_text(args, "uid");
+    dv_db *db = dv_catalog_reader(site->catalog, err);
+    sender to = {reply, err, true, 0};
+    return db && dv_query_instances(db, dv_text_of(uid ? uid : ""), 0, each_instance, &to, err) && to.ok;
+}
+
+/* ---- audit: what rules did to each instance of UID ---- */
+
+/* Instances first, then their edits: a connection holds one open result of a statement. */
+typedef struct audited {
+    cJSON *list;
+    bool ok;
+} audited;
+
+static bool collect_instance(void *user, const dv_instance_row *i)
+{
+    audited *a = user;
+    return a->ok = cJSON_AddItemToArray(a->list, instance_json(i)) != 0;
+}
+
+static bool each_edit(void *user, const dv_audit_edit *e)
+{
+    cJSON *row = cJSON_CreateObject();
+    dv_json_text(row, "kind", e->kind);
+    dv_json_text(row, "path", e->path);
+    dv_json_text(row, "before", e->before);
+    dv_json_text(row, "after", e->after);
+    dv_json_text(row, "stage", e->stage);
+    dv_json_text(row, "rule", e->rule);
+    return cJSON_AddItemToArray(user, row) != 0;
+}
+
+static bool each_finding(void *user, const dv_audit_finding *f)
+{
+    cJSON *row = cJSON_CreateObject();
+    dv_json_text(row, "kind", f->kind);
+    dv_json_text(row, "rule", f->rule);
+    dv_json_text(row, "path", f->path);
+    dv_json_text(row, "message", f->message);
+    return cJSON_AddItemToArray(user, row) != 0;
+}
+
+bool dv_api_audit(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *err)
+{
+    const char *uid = dv_args_text(args, "uid");
+    if (!uid || !*uid)
+        return dv_fail(err, DV_ERR_USAGE, "which instance, series or study? give its UID");
+    dv_db *db = dv_catalog_reader(site->catalog, err);
+    audited a = {cJSON_CreateArray(), true};
+    bool ok = db && dv_query_instances(db, dv_text_of(uid), 0, collect_instance, &a, err);
+    if (ok && cJSON_GetArraySize(a.list) == 0)
+        ok = dv_fail(err, DV_ERR_NOT_FOUND, "no instance, series or study %s is stored; 'drover quarantine list' shows what was kept out", uid);
+    cJSON *row;
+    while (ok && (row = cJSON_DetachItemFromArray(a.list, 0))) {
+        int64_t id = (int64_t)cJSON_GetObjectItemCaseSensitive(row, "id")->valuedouble;
+        ok = dv_query_edits(db, id, each_edit, cJSON_AddArrayToObject(row, "edits"), err) &&
+             dv_query_findings(db, id, each_finding, cJSON_AddArrayToObject(row, "findings"), err);
+        if (ok)
+            ok = dv_reply_row(reply, row, err);
+        else
+            cJSON_Delete(row);
+    }
+    cJSON_Delete(a.list);
+    return ok;
+}
+
+/* ---- verify ---- */
+
+typedef struct page {
+    struct {
+        int64_t id;
+        dv_stored stored;
+        char sop_uid[65];
+    } item[256];
+    int count;
+} page;
+
+static bool fill_page(void *user, const dv_instance_row *i)
+{
+    page *p = user;
+    dv_stored *s = &p->item[p->count].stored;
+    p->item[p->count].id = i->id;
+    dv_text_copy(i->sop_uid, p->item[p->count].sop_uid, sizeof p->item[0].sop_uid);
+    dv_text_copy(i->path, s->path, sizeof s->path);
+    s->bytes = (uint64_t)i->bytes;
+    if (i->received_hash.len == DV_SHA256_BYTES && i->header_hash.len == DV_SHA256_BYTES && i->body_hash.len == DV_SHA256_BYTES) {
+        memcpy(s->received_hash, i->received_hash.at, DV_SHA256_BYTES);
+        memcpy(s->header_hash, i->header_hash.at, DV_SHA256_BYTES);
+        memcpy(s->body_hash, i->body_hash.at, DV_SHA256_BYTES);
+    }
+    return ++p->count < 256;
+}
+
+bool dv_api_verify(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *err)
+{
+    const char *uid = dv_args_text(args, "uid");
+    page *p = malloc(sizeof *p);
+    if (!p)
+        return dv_fail(err, DV_ERR_MEMORY, "no memory to verify");
+    int64_t after = 0, looked = 0, bad = 0, bytes = 0, started = dv_mono_ms(), said = started;
+    bool ok = true;
+    do {
+        memset(p, 0, sizeof *p);
+        dv_db *db = dv_catalog_reader(site->catalog, err);
+        ok = db && dv_query_instances(db, dv_text_of(uid ? uid : ""), after, fill_page, p, err);
+        for (int i = 0; ok && i < p->count; i++) {
+            dv_error why = {0};
+            if (dv_reply_cancelled(reply)) {
+                ok = dv_fail(err, DV_ERR_CANCELLED, "stopped after %lld objects", (long long)looked);
+                break;
+            }
+            looked++;
+            bytes += (int64_t)p->item[i].stored.bytes;
+            if (!dv_store_verify(site->store, p->item[i].stored.path, &p->item[i].stored, &why)) {
+                bad++;
+                cJSON *row = cJSON_CreateObject();
+                cJSON_AddStringToObject(row, "sop_uid", p->item[i].sop_uid);
+                cJSON_AddStringToObject(row, "path", p->item[i].stored.path);
+                cJSON_AddStringToObject(row, "error", why.message);
+                ok = dv_reply_row(reply, row, err);
+            }
+            after = p->item[i].id;
+            if (ok && dv_mono_ms() - said > 500) {
+                said = dv_mono_ms();
+                cJSON *progress = cJSON_CreateObject();
+                cJSON_AddNumberToObject(progress, "objects", (double)looked);
+                ok = dv_reply_progress(reply, progress, err);
+            }
+        }
+    } while (ok && p->count == 256);
+    free(p);
+    if (!ok)
+        return false;
+    if (uid && *uid && looked == 0)
+        return dv_fail(err, DV_ERR_NOT_FOUND, "no instance, series or study %s is stored", uid);
+    cJSON *sum = cJSON_CreateObject();
+    cJSON_AddNumberToObject(sum, "objects", (double)looked);
+    cJSON_AddNumberToObject(sum, "damaged", (double)bad);
+    cJSON_AddNumberToObject(sum, "bytes", (double)bytes);
+    cJSON_AddNumberToObject(sum, "seconds", (double)(dv_mono_ms() - started) / 1e3);
+    if (!dv_reply_progress(reply, sum, err))
+        return false;
+    return bad == 0 || dv_fail(err, DV_ERR_HASH, "%lld of %lld stored objects differ from their seal or row", (long long)bad, (long long)looked);
+}
+
+/* ---- ingest: a folder tree ---- */
+
+typedef struct counts {
+    int64_t files, kept[6], not_dicom, failed;
+} counts;
+
+static cJSON *counts_json(const counts *c)
+{
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddNumberToObject(j, "files", (double)c->files);
+    for (int k = 0; k < 6; k++)
+        cJSON_AddNumberToObject(j, dv_kept_name((dv_kept)k), (double)c->kept[k]);
+    cJSON_AddNumberToObject(j, "not_dicom", (double)c->not_dicom);
+    cJSON_AddNumberToObject(j, "failed", (double)c->failed);
+    return j;
+}
+
+static bool ingest_one(dv_site *site, const cJSON *args, const char *path, counts *c, dv_reply *reply, dv_error *err)
+{
+    const char *rules = dv_args_text(args, "rules"), *source = dv_args_text(args, "source");
+    dv_arrival arrival = {.source = source ? source : "files", .calling = "", .called = "", .address = "", .channel = "files", .batch = "",
+                          .seed = "", .no_rules = rules && strcmp(rules, "none") == 0};
+    dv_receipt receipt = {0};
+    dv_error why = {0};
+    dv_map map;
+    bool mapped = dv_map_open(&map, path, &why);
+    bool ok = mapped && dv_ingest_file(site->ingest, map.bytes, map.len, &arrival, &receipt, &why);
+    dv_map_close(&map);
+    c->files++;
+    if (ok)
+        c->kept[receipt.kept]++;
+    else if (why.code == DV_ERR_NOT_DICOM)
+        c->not_dicom++;
+    else
+        c->failed++;
+    if (ok && (receipt.kept == DV_KEPT_STORED || receipt.kept == DV_KEPT_KNOWN))
+        return true;
+    cJSON *row = cJSON_CreateObject();
+    dv_json_text(row, "file", dv_text_of(path));
+    cJSON_AddStringToObject(row, "kept", ok ? dv_kept_name(receipt.kept) : why.code == DV_ERR_NOT_DICOM ? "not_dicom" : "failed");
+    dv_json_text(row, "reason", dv_text_of(ok ? receipt.reason : why.message));
+    if (!dv_reply_row(reply, row, err))
+        return false;
+    /* The disk or the catalog failed: the next files would fail too. */
+    if (!ok && mapped && why.code != DV_ERR_NOT_DICOM && why.code != DV_ERR_IO) {
+        *err = why;
+        return false;
+    }
+    return true;
+}
+
+static int by_name(const FTSENT **a, const FTSENT **b)
+{
+    return strcmp((*a)->fts_name, (*b)->fts_name);
+}
+
+bool dv_api_ingest(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *err)
+{
+    const char *path = dv_args_text(args, "path"), *rules = dv_args_text(args, "rules");
+    struct stat st;
+    if (!path || !*path)
+        return dv_fail(err, DV_ERR_USAGE, "which file or folder?");
+    if (rules && strcmp(rules, "none") != 0 && strcmp(rules, "current") != 0)
+        return dv_fail(err, DV_ERR_USAGE, "--rules is '%s'; it must be none or current", rules);
+    if (stat(path, &st) != 0)
+        return dv_fail_errno(err, "cannot read %s", path);
+    char *roots[] = {(char *)(uintptr_t)path, NULL};
+    FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, by_name);
+    if (!walk)
+        return dv_fail_errno(err, "cannot list %s", path);
+    counts c = {0};
+    int64_t said = dv_mono_ms();
+    bool ok = true;
+    FTSENT *e;
+    while (ok && (e = fts_read(walk))) {
+        if (e->fts_info == FTS_DNR || e->fts_info == FTS_ERR || e->fts_info == FTS_NS) {
+            cJSON *row = cJSON_CreateObject();
+            dv_json_text(row, "file", dv_text_of(e->fts_path));
+            cJSON_AddStringToObject(row, "kept", "failed");
+            dv_error why = {0};
+            errno = e->fts_errno;
+            dv_fail_errno(&why, "cannot read %s", e->fts_path);
+            dv_json_text(row, "reason", dv_text_of(why.message));
+            c.failed++;
+            ok = dv_reply_row(reply, row, err);
+        }
+        if (e->fts_info != FTS_F)
+            continue;
+        if (dv_reply_cancelled(reply)) {
+            ok = dv_fail(err, DV_ERR_CANCELLED, "stopped after %lld files; what was stored is known when it is run again", (long long)c.files);
+            break;
+        }
+        ok = ingest_one(site, args, e->fts_path, &c, reply, err);
+        if (ok && dv_mono_ms() - said > 500) {
+            said = dv_mono_ms();
+            ok = dv_reply_progress(reply, counts_json(&c), err);
+        }
+    }
+    fts_close(walk);
+    if (!ok || !dv_reply_progress(reply, counts_json(&c), err))
+        return false;
+    return c.failed == 0 || dv_fail(err, DV_ERR_INCOMPLETE, "%lld of %lld files could not be taken", (long long)c.failed, (long long)c.files);
+}
