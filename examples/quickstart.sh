@@ -97,6 +97,16 @@ http_get() {
     sed '1,/^\r\{0,1\}$/d' <&3
     exec 3>&-
 }
+# Gives Orthanc a file, whatever its transfer syntax; false when it is not DICOM.
+http_give() {
+    local status
+    exec 3<>"/dev/tcp/127.0.0.1/$orthanc_http" || return 1
+    printf 'POST /instances HTTP/1.0\r\nHost: localhost\r\nContent-Length: %s\r\n\r\n' "$(stat -Lc %s "$1")" >&3
+    cat "$1" >&3
+    read -r _ status _ <&3
+    exec 3>&-
+    [ "$status" = 200 ]
+}
 orthanc_number() { http_get "$orthanc_http" /statistics | sed -n "s/.*\"$1\" : \([0-9]*\).*/\1/p"; }
 ask() { sqlite3 -readonly -separator $'\t' "$data/catalog.db" "$1"; }
 
@@ -119,11 +129,13 @@ if [ -z "$dicom" ]; then
     dicom=$work/legacy-files
     "$drover" synth "$dicom" | sed 's/^/    /'
 fi
-# storescu gives up at a file that is not DICOM; -xs takes whatever syntax a file has.
-TCP_NODELAY=1 storescu -q --no-halt -aec LEGACY -xs +sd +r 127.0.0.1 "$orthanc_dicom" "$dicom" >"$work/storescu.log" 2>&1 || true
+taken=0 refused=0
+while IFS= read -r -d '' file; do
+    if http_give "$file"; then taken=$((taken + 1)); else refused=$((refused + 1)); fi
+done < <(find -L "$dicom" -type f -print0)
 studies=$(orthanc_number CountStudies) instances=$(orthanc_number CountInstances)
-[ "${instances:-0}" -gt 0 ] || fail "Orthanc took none of the files in $dicom; see $work/storescu.log"
-echo "loaded: $studies studies, $instances instances"
+[ "${instances:-0}" -gt 0 ] || fail "Orthanc took none of the $refused files in $dicom"
+echo "loaded: $studies studies, $instances instances from $taken files$([ $refused = 0 ] || echo "; $refused are not DICOM to it")"
 
 say "Drover"
 "$drover" serve --data "$data" --dicom-port "$drover_port" --aet DROVER --allow-any >"$work/drover.log" 2>&1 &

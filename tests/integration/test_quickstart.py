@@ -18,7 +18,7 @@ class Quickstart(Scenario):
         rows = {name: (int(a), int(b)) for name, a, b in re.findall(r"^ *(at the source|here|held|rejected) +(\d+) +(\d+)", said, re.M)}
         self.assertGreaterEqual(rows["at the source"], (12, 300))
         self.assertEqual(rows["here"], rows["at the source"])
-        self.assertRegex(said, r"\d+ objects.*hash")
+        self.assertRegex(said, r"\d+ objects read again, .*, 0 damaged")
         self.assertIn("->", said)
         folder = re.search(r"^ *folder +(\S+)", said, re.M)[1]
         running = [p for p in pathlib.Path("/proc").glob("[0-9]*/cmdline") if folder.encode() in self.read(p)]

@@ -10,6 +10,7 @@ Everything is below self.folder; what was started is stopped by its pid when the
 when it failed.
 """
 import contextlib
+import http.client
 import json
 import os
 import pathlib
@@ -101,9 +102,14 @@ class Orthanc(Actor):
             return "Version" in self.get("/system")
 
     def load(self, folder):
-        """Sends every file below FOLDER to it."""
-        subprocess.run(["storescu", "-q", "-aec", self.aet, "+sd", "+r", "-xs", "127.0.0.1", str(self.port), str(folder)], check=True,
-                       env={**os.environ, "TCP_NODELAY": "1"}, stdout=subprocess.DEVNULL)
+        """Gives it every file below FOLDER, whatever its transfer syntax."""
+        link = http.client.HTTPConnection("127.0.0.1", self.http, timeout=PATIENCE)
+        for path in sorted(p for p in pathlib.Path(folder).rglob("*") if p.is_file()):
+            link.request("POST", "/instances", path.read_bytes())
+            answer = link.getresponse()
+            if (answer.read(), answer.status)[1] != 200:
+                raise AssertionError(f"Orthanc refused {path} with {answer.status}")
+        link.close()
 
     def studies(self):
         """Study Instance UID -> SOP Instance UIDs."""

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# run.sh [--quick] [dataset|receive]: prints what docs/benchmarks.md records. Quiet machine, nothing beside it.
+#
+#   dataset   index + 6 reads + 3 edits + write of a CT header, and the whole pipeline with 60 rules, against dcmdata; rounds in turn
+#   receive   C-STORE with everything on, against the floor programs, storescp +B and Orthanc, over 1 and 4 associations; rounds in turn
+#
+# --quick: fewer instances and rounds, for a look. The peers are measured by measure_receivers.py and floor.cc of $DROVER_BENCH
+# (default ../shared/bench); without them `receive` is left out, and said so.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+quick= only=
+for word in "$@"; do
+    case "$word" in
+    --quick) quick=yes ;;
+    dataset | receive) only=$word ;;
+    *) sed -n '2,8s/^# \{0,1\}//p' "$0"; [ "$word" = --help ] && exit 0; exit 2 ;;
+    esac
+done
+
+. examples/packages.sh
+install_packages build peers test
+cmake --preset release >/dev/null
+cmake --build --preset release >/dev/null
+drover=$PWD/build/release/drover
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/drover-bench.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+echo "$("$drover" version | head -n 1), $(nproc) cores, $(date -u +%F), commit $(git rev-parse --short HEAD 2>/dev/null || echo none)"
+
+bench_dataset() {
+    local libraries=() name
+    for name in rules catalog store db dicom base; do
+        [ ! -f build/release/libdv_$name.a ] || libraries+=(build/release/libdv_$name.a)
+    done
+    g++ -std=c++17 -O2 -D_GNU_SOURCE -Iengine -Ibuild/release/generated tests/bench/dataset.cc -o "$work/dataset" \
+        -Wl,--start-group "${libraries[@]}" -Wl,--end-group -ldcmdata -loflog -lofstd \
+        $(pkg-config --libs lua5.4 sqlite3 openssl libcjson libpcre2-8 zlib) -lpthread
+    "$drover" synth "$work/ct" --studies 1 --modalities CT --defects none --instances-per-study 1 >/dev/null
+    "$work/dataset" "$work"/ct/*/*/0001.dcm "$PWD" "$PWD/tests/bench/rules"
+}
+
+bench_receive() {
+    local tools=${DROVER_BENCH:-../shared/bench} study=10 per=100 runs=5 file
+    if [ ! -f "$tools/measure_receivers.py" ]; then
+        echo "receive: left out, $tools/measure_receivers.py is not there; DROVER_BENCH names its folder"
+        return
+    fi
+    [ -z "$quick" ] || study=4 per=50 runs=3
+    "$drover" synth "$work/corpus" --studies $study --modalities CT --instances-per-study $per --size normal --defects none >/dev/null
+    # The tool wants one folder and names that differ.
+    mkdir "$work/flat"
+    (cd "$work/corpus" && find . -name '*.dcm' | while read -r file; do ln "$file" "$work/flat/$(echo "${file#./}" | tr / _)"; done)
+    python3 "$tools/measure_receivers.py" "$work/flat" --runs $runs --assoc 1,4 \
+        --servers floor-proof,floor-proof-again,storescp+B,orthanc --aet PEER \
+        --server-cmd "drover=$drover serve --data {dir} --dicom-port {port} --aet PEER --allow-any --log-level warn"
+}
+
+[ "$only" = receive ] || bench_dataset
+[ "$only" = dataset ] || bench_receive
