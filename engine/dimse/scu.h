@@ -2,8 +2,12 @@
  *
  *   dv_association *a = dv_associate(&to, contexts, n, &cancel, &err);  dv_echo(a, &err);  dv_release(a);
  *
- * Errors: NETWORK (cannot connect, names host and port), REJECTED (with the peer's reason in plain words and what its administrator must
- * enter), TIMEOUT, ABORTED, PEER (a failure status, in hex, with its Error Comment), CANCELLED.
+ * Errors: NETWORK (cannot connect, connection lost, names host and port), REJECTED (with the peer's reason in plain words and what its administrator must
+ * enter), UNSUPPORTED (the peer accepted no presentation context for it), TIMEOUT, ABORTED, PEER (a failure status, in hex, with its Error
+ * Comment), MALFORMED, CANCELLED.
+ * Cancel  `cancel` is looked at while waiting, at least every 200 ms. A C-FIND or C-MOVE under way is ended by C-CANCEL first, and the
+ *         association stays good when the peer answers that within 2 s.
+ * Needs   dv_dimse_setup (scp.h) first; dv_associate does it if nobody has.
  * Threads   an association has one thread at a time; `cancel` may be set from any. */
 #ifndef DV_DIMSE_SCU_H
 #define DV_DIMSE_SCU_H
@@ -13,6 +17,7 @@
 #include "base/text.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 typedef struct dv_association dv_association;
 
@@ -35,10 +40,11 @@ typedef struct dv_context_offer {
 #define DV_SOP_STUDY_FIND   "1.2.840.10008.5.1.4.1.2.2.1"
 #define DV_SOP_STUDY_MOVE   "1.2.840.10008.5.1.4.1.2.2.2"
 
+/* COUNT 1..128. Fails when not one of the offers is accepted. Strings of TO and OFFERS are copied; `cancel` must outlive the association. */
 dv_association *dv_associate(const dv_target *to, const dv_context_offer *offers, size_t count, dv_error *err);
 /* Was the class accepted, and in which syntax? Absent if not. */
 dv_text dv_accepted_syntax(const dv_association *a, const char *sop_class);
-/* Polls: may the idle association be used again? */
+/* Polls: may the idle association be used again? Not after an operation failed half-way, nor when the peer has said anything. */
 bool dv_association_is_alive(dv_association *a);
 /* Releases or, when that fails, aborts; frees. A may be NULL. */
 void dv_release(dv_association *a);
