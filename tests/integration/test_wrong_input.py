@@ -87,9 +87,9 @@ class WrongInput(Scenario):
     def test_a_misspelt_setting_is_refused_with_the_nearest_right_one(self):
         data = self.folder / "d"
         data.mkdir()
-        (data / "drover.lua").write_text("return {\n  dimse = { max_pduu = 16384 },\n}\n")
+        (data / "drover.lua").write_text("dimse = {\n  max_pduu = 16384,\n}\n")
         self.fails(self.cli("serve", "--data", data, "--dicom-port", free_port(), "--aet", "DROVER"), 3, "max_pduu", "max_pdu")
-        (data / "drover.lua").write_text("return {\n  dimse = { \n")
+        (data / "drover.lua").write_text("dimse = {\n")
         self.fails(self.cli("serve", "--data", data, "--dicom-port", free_port(), "--aet", "DROVER"), 3, "drover.lua:")
 
     def test_a_misspelt_verb_or_option_is_refused_with_the_nearest_right_one(self):
