@@ -179,7 +179,7 @@ bool dv_batch_submit(dv_migrate *m, const dv_batch_request *request, dv_batch_ma
         return false;
     dv_info("migrate", "batch %lld from %s: %lld seeds%s", (long long)out->id, request->source, (long long)out->entries,
             out->existed ? ", known already by its external id" : "");
-    dv_migrate_changed(m);
+    dv_migrate_changed(m, true);
     return true;
 }
 

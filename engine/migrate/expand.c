@@ -119,7 +119,7 @@ static bool flush(expansion *x)
     if (x->count && !dv_catalog_write(x->w->m->catalog, true, write_chunk, x, x->err))
         return false;
     if (x->count)
-        dv_migrate_changed(x->w->m);
+        dv_migrate_changed(x->w->m, true);
     x->count = 0;
     dv_arena_reset(&x->arena);
     return true;

@@ -94,7 +94,7 @@ typedef enum dv_control {
     DV_CONTROL_PAUSE,  /* nothing new is begun; what runs ends */
     DV_CONTROL_RESUME,
     DV_CONTROL_CANCEL, /* final: what waits and what runs becomes cancelled */
-    DV_CONTROL_RETRY,  /* partial, failed, empty, mismatch and cancelled jobs and failed or empty entries begin anew */
+    DV_CONTROL_RETRY,  /* partial, failed, empty and cancelled jobs and failed or empty entries begin anew */
 } dv_control;
 
 /* "pause" "resume" "cancel" "retry"; false if NAME is none of them. */

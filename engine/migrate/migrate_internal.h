@@ -11,6 +11,7 @@
 
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "dimse/scu.h"
 #include "migrate/migrate.h"
@@ -246,13 +247,13 @@ struct dv_migrate {
     uint64_t version, work_version;
     dv_gate *gates;
     size_t gate_count;
-    int64_t rate_second;   /* arrivals by second, the last 30 */
+    int64_t rate_second, rate_began; /* arrivals by second, the last 30; began: after a silence as long */
     uint32_t rate[30];
     dv_worker workers[DV_MAX_WORKERS];
 };
 
-/* Something changed: wakes watchers and idle workers. */
-void dv_migrate_changed(dv_migrate *m);
+/* Something changed: wakes watchers, and idle workers when there may be MORE_WORK. */
+void dv_migrate_changed(dv_migrate *m, bool more_work);
 /* Backoff before try N (1, 2, ...), us: base, doubled, at most a minute. */
 int64_t dv_backoff_us(const dv_migrate *m, int n);
 bool dv_migrate_is_stopping(dv_migrate *m);
@@ -263,7 +264,7 @@ bool dv_worker_job(dv_worker *w, bool *did);
 bool dv_expand(dv_worker *w, const dv_entry *entry, const dv_source *source, dv_arena *arena, dv_entry_end *end, dv_error *err);
 /* C-MOVE of what EV says is missing, then waits until it is quiet. False: it could not be asked (EV.move has what was said). */
 bool dv_retrieve(dv_worker *w, const dv_job *job, const dv_source *source, dv_evidence *ev, dv_arena *arena, dv_error *err);
-/* 0 or reads "migrate.paused" and "migrate.paused.SLUG" of settings into the gates; at start. */
+/* Reads "migrate.paused" and "migrate.paused.SLUG" of settings into the gates; at start. */
 bool dv_control_load(dv_migrate *m, dv_db *db, dv_error *err);
 dv_gate *dv_gate_of(dv_migrate *m, dv_text slug); /* with lock held; NULL: memory */
 

@@ -66,6 +66,13 @@ void dv_evidence_ready(dv_evidence *ev)
         if (kept == 0 || !dv_text_equal(ev->wanted[kept - 1].sop, ev->wanted[i].sop))
             ev->wanted[kept++] = ev->wanted[i];
     ev->count = kept;
+    /* A series whose count was not said is as long as its list. */
+    for (size_t k = 0; k < ev->series_count; k++)
+        if (ev->series[k].source < 0) {
+            ev->series[k].source = 0;
+            for (size_t i = 0; i < kept; i++)
+                ev->series[k].source += dv_text_equal(ev->wanted[i].series, ev->series[k].uid);
+        }
 }
 
 /* ---- asking ---- */

@@ -4,6 +4,7 @@
  *   source = stored + explained + missing                                                 <- holds at level A by construction
  *
  * Levels B and C know numbers only: what lacks is source - here, a series at a time or for the study. */
+#include "catalog/query.h"
 #include "migrate/migrate_internal.h"
 
 #include <stdio.h>
@@ -198,7 +199,6 @@ static void add_instances(cJSON *root, const dv_evidence *ev)
         }
 }
 
-/* Where instances were compared their sums say more than what the series claims. */
 static void add_series(cJSON *root, const dv_evidence *ev)
 {
     cJSON *b = cJSON_AddObjectToObject(root, "B");
