@@ -8,6 +8,8 @@
  *   2 a member's rows are all there or none; dv_catalog_write returns after the group's COMMIT
  *   3 a member that fails is rolled back alone; the others of its group go on
  *   4 a group with a FULL member is committed at synchronous FULL
+ *   5 when COMMIT fails, or the database rolls the transaction back by itself (disk full), every member of the group fails
+ * Nobody waits to make a group bigger: while one commits, the next gathers.
  *
  * The rows are described in schema.c, the one place that has the tables.
  * Threads   share freely. */
@@ -24,13 +26,23 @@ dv_catalog *dv_catalog_open(const char *dsn, dv_error *err);
 /* Waits for what is queued; checkpoints; marks the stop as clean. */
 void dv_catalog_close(dv_catalog *cat);
 /* Runs WORK in the writer thread inside a savepoint of the next group's transaction and waits for its commit. WORK returns false to
- * be rolled back. It must not wait for anything and may be called once only. Errors: WORK's own, or DB. */
+ * be rolled back. It must not wait for anything (a dv_catalog_write inside it is INTERNAL) and may be called once only. FULL: the group is
+ * durable when this returns. Errors: WORK's own, or DB, DISK_FULL, LOCKED. */
 bool dv_catalog_write(dv_catalog *cat, bool full, bool (*work)(dv_db *db, void *user, dv_error *err), void *user, dv_error *err);
-/* This thread's read connection; closed when the thread ends or the catalog closes. NULL on failure. Finish each result before the
- * next write of the same thread: a held read blocks checkpoints. */
+/* This thread's read connection; closed when the thread ends or the catalog closes (no other thread may use its own by then). NULL on
+ * failure. Finish each result before the next write of the same thread: a held read blocks checkpoints. */
 dv_db *dv_catalog_reader(dv_catalog *cat, dv_error *err);
 /* True when the last stop was not clean: recovery has to look for objects without rows. */
 bool dv_catalog_was_unclean(const dv_catalog *cat);
+/* As found at open: every object whose name was made before this wall time has its row, whatever happened since. Recovery lists the
+ * folders from here on; 0: all of them. (Complete checkpoints move it on; it stands ten minutes before the last one, for objects
+ * that were linked and had not asked for their row.) */
+int64_t dv_catalog_recovered_through(const dv_catalog *cat);
+/* Recovery is done. After an unclean stop nothing is marked as clean or moved on before this is called, however often Drover is
+ * started and stopped; after a clean one it needs not be called. */
+void dv_catalog_recovered(dv_catalog *cat);
+/* The writer's work so far: groups committed and members in them. */
+void dv_catalog_groups(dv_catalog *cat, int64_t *groups, int64_t *members);
 
 /* ---- instances ---- */
 
@@ -66,13 +78,16 @@ typedef struct dv_audit_finding {
 
 typedef enum dv_seen {
     DV_SEEN_NEW,       /* the row was added */
-    DV_SEEN_IDENTICAL, /* same SOP Instance UID, header and body as received: nothing was added but a count */
+    DV_SEEN_IDENTICAL, /* same SOP Instance UID, header and body as received: nothing was added but its repeats and the counter "duplicates" */
     DV_SEEN_HEADER,    /* same body, other header; nothing was added */
     DV_SEEN_CONFLICT,  /* other body, study or patient; nothing was added */
 } dv_seen;
 
-/* The only arbiter of "seen before"; to be called inside a WORK. *EXISTING is the row's id, new or old. */
+/* The only arbiter of "seen before"; to be called inside a WORK. *EXISTING is the row's id, new or old; 0 when the stored study belongs to
+ * another patient (a conflict without an instance). The received UIDs must not be empty (VALUE). */
 bool dv_catalog_add_instance(dv_db *db, const dv_instance *row, dv_seen *seen, int64_t *existing, dv_error *err);
+/* The same; *WHY (static text, no values) says what conflicts, NULL when nothing does. */
+bool dv_catalog_add_instance_why(dv_db *db, const dv_instance *row, dv_seen *seen, int64_t *existing, const char **why, dv_error *err);
 /* Is there a row for the received SOP Instance UID, with these hashes? For the quick answer before a file is written. */
 bool dv_catalog_seen(dv_db *db, dv_text received_sop_uid, const uint8_t *received_hash, const uint8_t *body_hash, dv_seen *seen,
                      dv_error *err);
@@ -92,10 +107,15 @@ typedef struct dv_quarantined {
     const dv_audit_finding *findings;
 } dv_quarantined;
 
-/* The same instance for the same reason again is counted on its row, not added. Inside a WORK. *DUPLICATE: the new file is not needed. */
+/* The same instance (SOP Instance UID, header and body as received) for the same reason (state, rule) again is counted on its row, not
+ * added. Inside a WORK. *DUPLICATE: the new file is not needed. What has no SOP Instance UID or no hashes is always added. */
 bool dv_catalog_add_quarantined(dv_db *db, const dv_quarantined *row, int64_t *id, bool *duplicate, dv_error *err);
 
+/* Takes a row out (its file is the caller's to remove) and its state's counter down. Inside a WORK. NOT_FOUND when there is none. */
+bool dv_catalog_remove_quarantined(dv_db *db, int64_t id, dv_error *err);
+
 /* ---- counters: rows keyed (name, host), summed when read ---- */
+/* patients studies series instances bytes duplicates; rejected held excluded unreadable: what is in quarantine now. */
 bool dv_catalog_count(dv_db *db, const char *name, int64_t add, dv_error *err);
 bool dv_catalog_counter(dv_db *db, const char *name, int64_t *out, dv_error *err);
 

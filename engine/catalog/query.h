@@ -1,4 +1,7 @@
-/* query.h: what the catalog is asked: study search, the keys of C-FIND, one instance's story.
+/* query.h: what the catalog is asked: study search, the keys of C-FIND, one instance's story, what is in quarantine.
+ *
+ * Rows are fetched by pages and copied before EACH sees them: however slow EACH is, no read is held open meanwhile, and it may write.
+ * Every search goes by an index, but for text that begins with a wildcard: that walks the studies, newest first.
  * Threads   with the caller's read connection. */
 #ifndef DV_CATALOG_QUERY_H
 #define DV_CATALOG_QUERY_H
@@ -6,7 +9,8 @@
 #include "catalog/catalog.h"
 
 /* Absent fields do not filter. Text takes * and ? as wildcards and is compared without case and accents; an identifier is compared with
- * the stored and the received one. Dates YYYYMMDD or a range "20200101-20201231", "-2020...", "2020...-". */
+ * the stored and the received one. Dates YYYYMMDD or a range "20200101-20201231", "-2020...", "2020...-"; anything else is VALUE.
+ * "*" alone does not filter. modality, study_uid and source are compared as they are. */
 typedef struct dv_study_query {
     dv_text patient_id, patient_name, accession, study_date, modality, study_uid, source;
     int64_t after;   /* cursor: the last id of the page before, 0 at first */
@@ -38,6 +42,20 @@ bool dv_query_received_study(dv_db *db, dv_text received_study_uid, bool (*each)
 /* Edits and findings of an instance, in order. */
 bool dv_query_edits(dv_db *db, int64_t instance, bool (*each)(void *user, const dv_audit_edit *edit), void *user, dv_error *err);
 bool dv_query_findings(dv_db *db, int64_t instance, bool (*each)(void *user, const dv_audit_finding *finding), void *user, dv_error *err);
+
+typedef struct dv_quarantine_row {
+    int64_t id, line, bytes, generation, job, first_at, last_at, repeats;
+    dv_text state, reason, stage, rule, file, received_sop_uid, received_study_uid, received_series_uid, received_patient_id,
+        received_accession, sop_class, transfer_syntax, path, source, findings; /* findings: JSON array of {kind, rule, path, message} */
+} dv_quarantine_row;
+/* Absent fields do not filter. ID: that row only, 0: all. Newest first, ids below BEFORE (0: from the newest), at most LIMIT (0: all). */
+typedef struct dv_quarantine_query {
+    dv_text state, rule, received_study_uid, received_sop_uid;
+    int64_t id, before;
+    int limit;
+} dv_quarantine_query;
+bool dv_query_quarantine(dv_db *db, const dv_quarantine_query *q, bool (*each)(void *user, const dv_quarantine_row *row), void *user,
+                         dv_error *err);
 
 typedef struct dv_totals {
     int64_t patients, studies, series, instances, bytes, rejected, held, excluded, unreadable, duplicates;

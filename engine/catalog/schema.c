@@ -38,18 +38,27 @@ const char *const dv_schema_steps[] = {
     "CREATE INDEX studies_accession_key ON studies (accession_key);"
     "CREATE INDEX studies_received_accession_key ON studies (received_accession_key);"
     "CREATE INDEX studies_date ON studies (study_date);"
+    "CREATE INDEX studies_source ON studies (source);"
+    "CREATE INDEX studies_flagged ON studies (id) WHERE finding_count > 0;"
+    "CREATE TABLE study_modalities (modality TEXT NOT NULL, study BIGINT NOT NULL, PRIMARY KEY (modality, study));"
     "CREATE TABLE series (id INTEGER PRIMARY KEY, study BIGINT NOT NULL, series_uid TEXT NOT NULL, received_series_uid TEXT NOT NULL,"
     " modality TEXT NOT NULL, number TEXT NOT NULL, description TEXT NOT NULL, body_part TEXT NOT NULL, instance_count BIGINT NOT NULL,"
     " UNIQUE (study, series_uid));"
     "CREATE INDEX series_uid ON series (series_uid);"
     "CREATE INDEX series_received ON series (received_series_uid);"
-    "CREATE TABLE instances (id INTEGER PRIMARY KEY, series BIGINT NOT NULL, sop_uid TEXT NOT NULL, received_sop_uid TEXT NOT NULL,"
+    /* a series as received: rules may merge or split studies, so where an instance came from is a row of its own */
+    "CREATE TABLE origins (id INTEGER PRIMARY KEY, received_study_uid TEXT NOT NULL, received_series_uid TEXT NOT NULL,"
+    " received_patient_id TEXT NOT NULL, received_issuer TEXT NOT NULL, received_accession TEXT NOT NULL,"
+    " UNIQUE (received_study_uid, received_series_uid));"
+    "CREATE INDEX origins_series ON origins (received_series_uid);"
+    "CREATE TABLE instances (id INTEGER PRIMARY KEY, series BIGINT NOT NULL, origin BIGINT NOT NULL, sop_uid TEXT NOT NULL, received_sop_uid TEXT NOT NULL,"
     " sop_class TEXT NOT NULL, transfer_syntax TEXT NOT NULL, instance_number TEXT NOT NULL, path TEXT NOT NULL, bytes BIGINT NOT NULL,"
     " received_hash BLOB NOT NULL, header_hash BLOB NOT NULL, body_hash BLOB NOT NULL, generation BIGINT NOT NULL, source TEXT NOT NULL,"
     " job BIGINT NOT NULL, received_at BIGINT NOT NULL, repeats BIGINT NOT NULL, verified_at BIGINT NOT NULL);"
     "CREATE UNIQUE INDEX instances_received ON instances (received_sop_uid);"
     "CREATE INDEX instances_sop ON instances (sop_uid);"
     "CREATE INDEX instances_series ON instances (series);"
+    "CREATE INDEX instances_origin ON instances (origin);"
 
     /* transit audit (M19): one row a change or finding; rule says verb/id */
     "CREATE TABLE edits (instance BIGINT NOT NULL, position INTEGER NOT NULL, kind TEXT NOT NULL, path TEXT NOT NULL, before TEXT, after TEXT,"
@@ -67,6 +76,7 @@ const char *const dv_schema_steps[] = {
     "CREATE INDEX quarantine_study ON quarantine (received_study_uid);"
     "CREATE INDEX quarantine_sop ON quarantine (received_sop_uid);"
     "CREATE INDEX quarantine_rule ON quarantine (rule);"
+    "CREATE INDEX quarantine_state ON quarantine (state);"
 
     /* migration (M30): a batch has entries as submitted; an entry expands to jobs, one a study; attempts belong to jobs */
     "CREATE TABLE batches (id INTEGER PRIMARY KEY, name TEXT NOT NULL, source TEXT NOT NULL, priority INTEGER NOT NULL, full_repull INTEGER NOT NULL,"

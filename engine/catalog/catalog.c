@@ -1,0 +1,421 @@
+/* The writer thread, the readers, and the schema's upgrade.
+ *
+ *   dv_catalog_write      queue (lock)  ->  writer thread: takes all that wait, up to GROUP_MAX
+ *     waits on its own      ^                 BEGIN IMMEDIATE; SAVEPOINT, work, RELEASE ...; COMMIT
+ *     semaphore             |                 posts each member's semaphore
+ *                           +---------------- next group gathers meanwhile
+ *
+ * A member lies on its caller's stack: the writer never touches it after the post.
+ * Locks     `lock` (queue) and `readers_lock` are never held together, and neither while SQL runs, but for `readers_lock` while a
+ *           connection is opened or closed. */
+#include "catalog/catalog.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/log.h"
+#include "catalog/schema.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+    GROUP_MAX = 256,         /* members of one transaction: bounds what one failing disk takes with it, and how long the first waits */
+    QUIET_MS = 500,          /* of silence, then the log is moved into the database file */
+    MARGIN_S = 600,          /* before a complete checkpoint: linked objects whose row was not asked for yet */
+};
+#define LOG_LIMIT ((int64_t)64 << 20) /* checkpoint between two groups at this length of the log */
+#define LOG_AGAIN ((int64_t)16 << 20) /* and again at this growth, when a reader held it back */
+
+typedef struct member {
+    struct member *next;
+    bool (*work)(dv_db *db, void *user, dv_error *err);
+    void *user;
+    dv_error *err; /* the caller's, may be NULL; the writer's until the post */
+    bool full, ok;
+    sem_t done;
+} member;
+
+typedef struct reader {
+    dv_catalog *cat;
+    dv_db *db;
+    struct reader *next, *previous;
+} reader;
+
+struct dv_catalog {
+    /* set once */
+    char *dsn;
+    bool unclean;
+    int64_t recovered_through; /* as found */
+    pthread_t thread;
+    pthread_key_t key;
+
+    /* under lock */
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    member *first, **last;
+    bool stop;
+
+    atomic_llong groups, members;
+    atomic_bool recovered;   /* nothing is missing from before this run */
+
+    /* the writer thread's */
+    dv_db *db;
+    bool dirty;              /* committed since the last complete checkpoint */
+    int64_t through;         /* to be written to site with the next group, 0: nothing new */
+    int64_t retry_at;        /* length of the log at which a checkpoint is tried again */
+
+    /* under readers_lock */
+    pthread_mutex_t readers_lock;
+    reader *readers;
+};
+
+/* ---- schema and site ---- */
+
+static bool site_int(dv_db *db, const char *name, int64_t absent, int64_t *out, dv_error *err)
+{
+    return dv_db_int(db, absent, out, err, "SELECT CAST(value AS BIGINT) FROM site WHERE name = $1", "s", name);
+}
+
+static bool site_put(dv_db *db, const char *name, int64_t value, dv_error *err)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%lld", (long long)value);
+    return dv_db_exec(db, err, "INSERT INTO site (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                      "ss", name, text);
+}
+
+static bool upgrade(dv_db *db, dv_error *err)
+{
+    bool has = false;
+    int64_t version = 0;
+    if (!dv_db_has_table(db, "site", &has, err) || (has && !site_int(db, "schema", 0, &version, err)))
+        return false;
+    if (version > dv_schema_version)
+        return dv_fail(err, DV_ERR_CONFIG, "the catalog has schema version %lld, this program knows up to %d; use the newer program",
+                       (long long)version, dv_schema_version);
+    for (; version < dv_schema_version; version++) {
+        bool ok = dv_db_begin(db, true, err) && dv_db_script(db, dv_schema_steps[version], err) &&
+                  site_put(db, "schema", version + 1, err) && dv_db_commit(db, err);
+        if (!ok) {
+            dv_db_rollback(db);
+            return dv_error_context(err, "schema version %lld to %lld", (long long)version, (long long)version + 1);
+        }
+    }
+    return true;
+}
+
+/* What the last stop left, and the mark that this run has begun. */
+static bool mark_started(dv_catalog *cat, dv_error *err)
+{
+    int64_t clean = 0;
+    if (!site_int(cat->db, "clean_stop", 1, &clean, err) || !site_int(cat->db, "recovered_through", 0, &cat->recovered_through, err))
+        return false;
+    cat->unclean = clean == 0;
+    atomic_store(&cat->recovered, !cat->unclean);
+    if (dv_db_begin(cat->db, true, err) && site_put(cat->db, "clean_stop", 0, err) && dv_db_commit(cat->db, err))
+        return true;
+    dv_db_rollback(cat->db);
+    return false;
+}
+
+/* ---- checkpoints ---- */
+
+static void checkpoint(dv_catalog *cat)
+{
+    dv_error err;
+    int64_t left = 0, now = dv_wall_us();
+    if (!dv_db_checkpoint(cat->db, &left, &err)) {
+        dv_warn("catalog", "the log is not moved into the database file: %s", err.message);
+        cat->retry_at = dv_db_log_bytes(cat->db) + LOG_AGAIN;
+        cat->dirty = false; /* tried again after the next group */
+        return;
+    }
+    if (left > 0) { /* a reader holds it back */
+        cat->retry_at = dv_db_log_bytes(cat->db) + LOG_AGAIN;
+        return;
+    }
+    cat->retry_at = LOG_LIMIT;
+    cat->dirty = false;
+    if (atomic_load(&cat->recovered))
+        cat->through = now - (int64_t)MARGIN_S * 1000000;
+}
+
+/* ---- groups ---- */
+
+static bool run_member(dv_catalog *cat, member *m, bool *lost)
+{
+    if (!dv_db_savepoint(cat->db, m->err)) {
+        *lost = !dv_db_in_transaction(cat->db);
+        return false;
+    }
+    if (m->work(cat->db, m->user, m->err) && dv_db_release(cat->db, m->err))
+        return true;
+    *lost = !dv_db_rollback_to(cat->db);
+    return false;
+}
+
+/* Runs the members from FIRST on as one transaction. */
+static void run_group(dv_catalog *cat, member *first)
+{
+    dv_error err = {DV_ERR_NONE, ""};
+    bool full = false, lost = false;
+    int64_t count = 0;
+    for (member *m = first; m; m = m->next, count++)
+        full = full || m->full;
+    bool ok = dv_db_begin(cat->db, full, &err);
+    if (ok && cat->through) {
+        ok = site_put(cat->db, "recovered_through", cat->through, &err);
+        if (!ok)
+            dv_db_rollback(cat->db);
+    }
+    for (member *m = first; ok && m; m = m->next) {
+        m->ok = run_member(cat, m, &lost);
+        if (lost) { /* invariant 5: what the others did is gone with it */
+            dv_db_rollback(cat->db);
+            ok = dv_fail(&err, m->err ? m->err->code : DV_ERR_DB, "the transaction was lost with another's: %s",
+                         m->err ? m->err->message : "no reason was kept");
+        }
+    }
+    if (ok) {
+        DV_FAIL_POINT("catalog.before_commit");
+        ok = dv_db_commit(cat->db, &err);
+        DV_FAIL_POINT("catalog.committed");
+    }
+    if (ok) {
+        cat->through = 0;
+        cat->dirty = true;
+        atomic_fetch_add(&cat->groups, 1);
+        atomic_fetch_add(&cat->members, count);
+    }
+    for (member *m = first, *next; m; m = next) {
+        next = m->next; /* the member is gone after the post */
+        if (!ok && m->ok && m->err)
+            *m->err = err;
+        else if (!ok && m->err && m->err->code == DV_ERR_NONE)
+            *m->err = err;
+        m->ok = m->ok && ok;
+        sem_post(&m->done);
+    }
+}
+
+/* Waits for members; NULL: it is time for a checkpoint, or for the end. */
+static member *take(dv_catalog *cat)
+{
+    pthread_mutex_lock(&cat->lock);
+    int rc = 0;
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += QUIET_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    while (!cat->first && !cat->stop && rc == 0)
+        rc = cat->dirty ? pthread_cond_timedwait(&cat->wake, &cat->lock, &until) : pthread_cond_wait(&cat->wake, &cat->lock);
+    member *first = cat->first, *end = first;
+    for (int n = 1; end && end->next && n < GROUP_MAX; n++)
+        end = end->next;
+    cat->first = end ? end->next : NULL;
+    if (!cat->first)
+        cat->last = &cat->first;
+    if (end)
+        end->next = NULL;
+    pthread_mutex_unlock(&cat->lock);
+    return first;
+}
+
+static void *writer(void *user)
+{
+    dv_catalog *cat = user;
+    for (;;) {
+        member *group = take(cat);
+        if (group) {
+            run_group(cat, group);
+            if (dv_db_log_bytes(cat->db) > cat->retry_at)
+                checkpoint(cat);
+            continue;
+        }
+        if (cat->dirty)
+            checkpoint(cat);
+        pthread_mutex_lock(&cat->lock);
+        bool end = cat->stop && !cat->first;
+        pthread_mutex_unlock(&cat->lock);
+        if (end)
+            return NULL;
+    }
+}
+
+bool dv_catalog_write(dv_catalog *cat, bool full, bool (*work)(dv_db *db, void *user, dv_error *err), void *user, dv_error *err)
+{
+    if (pthread_equal(pthread_self(), cat->thread))
+        return dv_fail(err, DV_ERR_INTERNAL, "a write inside a write would wait for itself");
+    member m = {.work = work, .user = user, .full = full};
+    dv_error own; /* a group that is lost says why, even when its member does not care */
+    m.err = err ? err : &own;
+    *m.err = (dv_error){DV_ERR_NONE, ""};
+    sem_init(&m.done, 0, 0);
+    pthread_mutex_lock(&cat->lock);
+    bool closed = cat->stop;
+    if (!closed) {
+        *cat->last = &m;
+        cat->last = &m.next;
+        pthread_cond_signal(&cat->wake);
+    }
+    pthread_mutex_unlock(&cat->lock);
+    if (!closed)
+        while (sem_wait(&m.done) != 0 && errno == EINTR)
+            ;
+    sem_destroy(&m.done);
+    return closed ? dv_fail(err, DV_ERR_CANCELLED, "the catalog is being closed") : m.ok;
+}
+
+void dv_catalog_groups(dv_catalog *cat, int64_t *groups, int64_t *members)
+{
+    *groups = atomic_load(&cat->groups);
+    *members = atomic_load(&cat->members);
+}
+
+/* ---- readers ---- */
+
+static void reader_gone(void *value)
+{
+    reader *r = value;
+    dv_catalog *cat = r->cat;
+    pthread_mutex_lock(&cat->readers_lock);
+    if (r->previous)
+        r->previous->next = r->next;
+    else
+        cat->readers = r->next;
+    if (r->next)
+        r->next->previous = r->previous;
+    dv_db_close(r->db);
+    pthread_mutex_unlock(&cat->readers_lock);
+    free(r);
+}
+
+dv_db *dv_catalog_reader(dv_catalog *cat, dv_error *err)
+{
+    reader *r = pthread_getspecific(cat->key);
+    if (r)
+        return r->db;
+    r = calloc(1, sizeof *r);
+    if (!r) {
+        dv_fail(err, DV_ERR_MEMORY, "no memory for a read connection");
+        return NULL;
+    }
+    r->cat = cat;
+    pthread_mutex_lock(&cat->readers_lock);
+    r->db = dv_db_open(cat->dsn, DV_DB_READ, err);
+    bool ok = r->db != NULL;
+    if (ok && pthread_setspecific(cat->key, r) != 0)
+        ok = dv_fail(err, DV_ERR_MEMORY, "no memory for a read connection");
+    if (ok) {
+        r->next = cat->readers;
+        if (r->next)
+            r->next->previous = r;
+        cat->readers = r;
+    }
+    pthread_mutex_unlock(&cat->readers_lock);
+    if (!ok) {
+        dv_db_close(r->db);
+        free(r);
+        return NULL;
+    }
+    return r->db;
+}
+
+/* ---- open and close ---- */
+
+static void release(dv_catalog *cat)
+{
+    dv_db_close(cat->db);
+    pthread_mutex_destroy(&cat->lock);
+    pthread_mutex_destroy(&cat->readers_lock);
+    pthread_cond_destroy(&cat->wake);
+    free(cat->dsn);
+    free(cat);
+}
+
+dv_catalog *dv_catalog_open(const char *dsn, dv_error *err)
+{
+    dv_catalog *cat = calloc(1, sizeof *cat);
+    if (!cat || !(cat->dsn = strdup(dsn))) {
+        free(cat);
+        dv_fail(err, DV_ERR_MEMORY, "no memory for the catalog");
+        return NULL;
+    }
+    cat->last = &cat->first;
+    cat->retry_at = LOG_LIMIT;
+    pthread_mutex_init(&cat->lock, NULL);
+    pthread_mutex_init(&cat->readers_lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&cat->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    cat->db = dv_db_open(dsn, DV_DB_CREATE, err);
+    if (!cat->db || !upgrade(cat->db, err) || !mark_started(cat, err)) {
+        release(cat);
+        return NULL;
+    }
+    if (pthread_key_create(&cat->key, reader_gone) != 0) {
+        dv_fail(err, DV_ERR_MEMORY, "no thread key for read connections");
+        release(cat);
+        return NULL;
+    }
+    int rc = pthread_create(&cat->thread, NULL, writer, cat);
+    if (rc != 0) {
+        errno = rc;
+        dv_fail_errno(err, "cannot start the catalog's writer");
+        pthread_key_delete(cat->key);
+        release(cat);
+        return NULL;
+    }
+    return cat;
+}
+
+void dv_catalog_close(dv_catalog *cat)
+{
+    if (!cat)
+        return;
+    pthread_mutex_lock(&cat->lock);
+    cat->stop = true;
+    pthread_cond_signal(&cat->wake);
+    pthread_mutex_unlock(&cat->lock);
+    pthread_join(cat->thread, NULL);
+    pthread_key_delete(cat->key);
+    for (reader *r = cat->readers, *next; r; r = next) {
+        next = r->next;
+        dv_db_close(r->db);
+        free(r);
+    }
+    if (!atomic_load(&cat->recovered)) { /* the next start has to look again */
+        release(cat);
+        return;
+    }
+    dv_error err;
+    bool ok = dv_db_begin(cat->db, true, &err) && site_put(cat->db, "recovered_through", dv_wall_us(), &err) &&
+              site_put(cat->db, "clean_stop", 1, &err) && dv_db_commit(cat->db, &err);
+    if (!ok) {
+        dv_db_rollback(cat->db);
+        dv_warn("catalog", "the stop cannot be marked as clean, the next start looks for objects without rows: %s", err.message);
+    }
+    release(cat);
+}
+
+bool dv_catalog_was_unclean(const dv_catalog *cat)
+{
+    return cat->unclean;
+}
+
+int64_t dv_catalog_recovered_through(const dv_catalog *cat)
+{
+    return cat->recovered_through;
+}
+
+void dv_catalog_recovered(dv_catalog *cat)
+{
+    atomic_store(&cat->recovered, true);
+}

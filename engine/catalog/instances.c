@@ -1,0 +1,414 @@
+/* Rows of instances and of quarantine: what was seen before, what is added, what is counted.
+ *
+ *   patients <- studies <- series <- instances -> origins (the series as received)
+ * Arbitration comes first and the counts last, so that a conflict adds nothing. Only the writer's connection gets here, inside a
+ * savepoint: what fails half-way is rolled back by who called. */
+#include "catalog/catalog.h"
+#include "base/buffer.h"
+#include "base/hash.h"
+#include "catalog/fold.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+enum { FOLDED = 512 }; /* bytes of a key; the longest VR that is searched is PN, three groups of 64 characters */
+
+/* Absent values are empty in the catalog: no column here is NULL. */
+static dv_text or_empty(dv_text t)
+{
+    return t.at ? t : DV_TEXT("");
+}
+
+static dv_text hash_text(const uint8_t *hash)
+{
+    return (dv_text){(const char *)hash, hash ? DV_SHA256_BYTES : 0};
+}
+
+/* T folded into BUF; what is longer than any legal value is cut before. */
+static dv_text fold(dv_text t, char buf[FOLDED * DV_FOLD_GROWTH])
+{
+    if (t.len > FOLDED)
+        t.len = FOLDED;
+    return (dv_text){buf, dv_fold_into(t, buf)};
+}
+
+/* ---- counters ---- */
+
+static char host_name[65];
+static pthread_once_t host_once = PTHREAD_ONCE_INIT;
+
+static void find_host(void)
+{
+    if (gethostname(host_name, sizeof host_name - 1) != 0)
+        host_name[0] = '\0';
+}
+
+static const char *host(void)
+{
+    pthread_once(&host_once, find_host);
+    return host_name;
+}
+
+bool dv_catalog_count(dv_db *db, const char *name, int64_t add, dv_error *err)
+{
+    return dv_db_exec(db, err,
+                      "INSERT INTO counters (name, host, value) VALUES ($1, $2, $3)"
+                      " ON CONFLICT (name, host) DO UPDATE SET value = counters.value + excluded.value",
+                      "ssi", name, host(), add);
+}
+
+bool dv_catalog_counter(dv_db *db, const char *name, int64_t *out, dv_error *err)
+{
+    return dv_db_int(db, 0, out, err, "SELECT SUM(value) FROM counters WHERE name = $1", "s", name);
+}
+
+/* ---- seen before ---- */
+
+static dv_seen compare(dv_text received_hash, dv_text body_hash, const uint8_t *received, const uint8_t *body)
+{
+    if (!dv_text_equal(body_hash, hash_text(body)))
+        return DV_SEEN_CONFLICT;
+    return dv_text_equal(received_hash, hash_text(received)) ? DV_SEEN_IDENTICAL : DV_SEEN_HEADER;
+}
+
+bool dv_catalog_seen(dv_db *db, dv_text received_sop_uid, const uint8_t *received_hash, const uint8_t *body_hash, dv_seen *seen,
+                     dv_error *err)
+{
+    *seen = DV_SEEN_NEW;
+    dv_rows *r = dv_db_query(db, err, "SELECT received_hash, body_hash FROM instances WHERE received_sop_uid = $1", "t",
+                             or_empty(received_sop_uid));
+    if (dv_rows_next(r))
+        *seen = compare(dv_rows_text(r, 0), dv_rows_text(r, 1), received_hash, body_hash);
+    return dv_rows_close(r, err);
+}
+
+static bool find_instance(dv_db *db, const dv_instance *row, dv_seen *seen, int64_t *id, const char **why, dv_error *err)
+{
+    *seen = DV_SEEN_NEW;
+    *id = 0;
+    dv_rows *r = dv_db_query(db, err,
+                             "SELECT i.id, i.received_hash, i.body_hash, o.received_study_uid FROM instances i"
+                             " JOIN origins o ON o.id = i.origin WHERE i.received_sop_uid = $1",
+                             "t", row->received_sop_uid);
+    if (dv_rows_next(r)) {
+        *id = dv_rows_int(r, 0);
+        *seen = compare(dv_rows_text(r, 1), dv_rows_text(r, 2), row->received_hash, row->body_hash);
+        if (*seen == DV_SEEN_CONFLICT)
+            *why = "another body came before under this SOP Instance UID";
+        if (!dv_text_equal(dv_rows_text(r, 3), row->received_study_uid)) {
+            *seen = DV_SEEN_CONFLICT;
+            *why = "this SOP Instance UID came before in another study";
+        }
+    }
+    return dv_rows_close(r, err);
+}
+
+/* ---- the levels above an instance; each is found or made ---- */
+
+typedef struct place {
+    int64_t patient, study, series, origin;
+    bool new_patient, new_study, new_series, new_modality;
+} place;
+
+/* The study by its stored UID. *CLASH: it belongs to another patient. */
+static bool find_study(dv_db *db, const dv_instance *row, place *p, bool *clash, dv_error *err)
+{
+    dv_rows *r = dv_db_query(db, err,
+                             "SELECT s.id, s.patient, p.patient_id, p.issuer FROM studies s JOIN patients p ON p.id = s.patient"
+                             " WHERE s.study_uid = $1",
+                             "t", or_empty(row->study_uid));
+    if (dv_rows_next(r)) {
+        p->study = dv_rows_int(r, 0);
+        p->patient = dv_rows_int(r, 1);
+        *clash = !dv_text_equal(dv_rows_text(r, 2), or_empty(row->patient_id)) ||
+                 !dv_text_equal(dv_rows_text(r, 3), or_empty(row->issuer));
+    }
+    return dv_rows_close(r, err);
+}
+
+/* Runs an INSERT with RETURNING id. *ID stays when the row was there already (ON CONFLICT DO NOTHING). */
+static bool returned_id(dv_rows *r, int64_t *id, dv_error *err)
+{
+    if (dv_rows_next(r))
+        *id = dv_rows_int(r, 0);
+    return dv_rows_close(r, err);
+}
+
+static bool make_patient(dv_db *db, const dv_instance *row, place *p, dv_error *err)
+{
+    dv_text id = or_empty(row->patient_id), issuer = or_empty(row->issuer);
+    if (!dv_db_int(db, 0, &p->patient, err, "SELECT id FROM patients WHERE patient_id = $1 AND issuer = $2", "tt", id, issuer))
+        return false;
+    if (p->patient)
+        return true;
+    char key[FOLDED * DV_FOLD_GROWTH];
+    p->new_patient = true;
+    return returned_id(dv_db_query(db, err,
+                                   "INSERT INTO patients (patient_id, issuer, name, name_key, birth_date, sex)"
+                                   " VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
+                                   "tttttt", id, issuer, or_empty(row->patient_name), fold(row->patient_name, key),
+                                   or_empty(row->birth_date), or_empty(row->sex)),
+                       &p->patient, err);
+}
+
+static bool make_study(dv_db *db, const dv_instance *row, place *p, dv_error *err)
+{
+    char patient_key[FOLDED * DV_FOLD_GROWTH], received_patient_key[FOLDED * DV_FOLD_GROWTH], name_key[FOLDED * DV_FOLD_GROWTH];
+    char accession_key[FOLDED * DV_FOLD_GROWTH], received_accession_key[FOLDED * DV_FOLD_GROWTH];
+    p->new_study = true;
+    return make_patient(db, row, p, err) &&
+           returned_id(
+               dv_db_query(db, err,
+                           "INSERT INTO studies (patient, study_uid, received_study_uid, patient_id, patient_key, received_patient_id,"
+                           " received_patient_key, received_issuer, patient_name, name_key, birth_date, sex, accession, accession_key,"
+                           " received_accession, received_accession_key, study_id, study_date, study_time, description,"
+                           " referring_physician, modalities, source, series_count, instance_count, bytes, first_received,"
+                           " last_received, generation_first, generation_last, finding_count) VALUES ($1, $2, $3, $4, $5, $6, $7, $8,"
+                           " $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, '', $22, 0, 0, 0, $23, $23, $24, $24, 0)"
+                           " RETURNING id",
+                           "itttttttttttttttttttttii", p->patient, or_empty(row->study_uid), row->received_study_uid,
+                           or_empty(row->patient_id), fold(row->patient_id, patient_key), or_empty(row->received_patient_id),
+                           fold(row->received_patient_id, received_patient_key), or_empty(row->received_issuer),
+                           or_empty(row->patient_name), fold(row->patient_name, name_key), or_empty(row->birth_date),
+                           or_empty(row->sex), or_empty(row->accession), fold(row->accession, accession_key),
+                           or_empty(row->received_accession), fold(row->received_accession, received_accession_key),
+                           or_empty(row->study_id), or_empty(row->study_date), or_empty(row->study_time),
+                           or_empty(row->study_description), or_empty(row->referring_physician), or_empty(row->source),
+                           row->received_at, row->generation),
+               &p->study, err);
+}
+
+static bool make_series(dv_db *db, const dv_instance *row, place *p, dv_error *err)
+{
+    dv_text uid = or_empty(row->series_uid), modality = or_empty(row->modality);
+    if (!dv_db_int(db, 0, &p->series, err, "SELECT id FROM series WHERE study = $1 AND series_uid = $2", "it", p->study, uid))
+        return false;
+    if (p->series)
+        return true;
+    p->new_series = true;
+    if (!returned_id(dv_db_query(db, err,
+                                 "INSERT INTO series (study, series_uid, received_series_uid, modality, number, description, body_part,"
+                                 " instance_count) VALUES ($1, $2, $3, $4, $5, $6, $7, 0) RETURNING id",
+                                 "itttttt", p->study, uid, row->received_series_uid, modality, or_empty(row->series_number),
+                                 or_empty(row->series_description), or_empty(row->body_part)),
+                     &p->series, err))
+        return false;
+    if (modality.len == 0)
+        return true;
+    if (!dv_db_exec(db, err, "INSERT INTO study_modalities (modality, study) VALUES ($1, $2) ON CONFLICT (modality, study) DO NOTHING",
+                    "ti", modality, p->study))
+        return false;
+    p->new_modality = dv_db_changes(db) > 0;
+    return true;
+}
+
+static bool make_origin(dv_db *db, const dv_instance *row, place *p, dv_error *err)
+{
+    if (!dv_db_int(db, 0, &p->origin, err, "SELECT id FROM origins WHERE received_study_uid = $1 AND received_series_uid = $2", "tt",
+                   row->received_study_uid, row->received_series_uid))
+        return false;
+    return p->origin ||
+           returned_id(dv_db_query(db, err,
+                                   "INSERT INTO origins (received_study_uid, received_series_uid, received_patient_id, received_issuer,"
+                                   " received_accession) VALUES ($1, $2, $3, $4, $5) RETURNING id",
+                                   "ttttt", row->received_study_uid, row->received_series_uid, or_empty(row->received_patient_id),
+                                   or_empty(row->received_issuer), or_empty(row->received_accession)),
+                       &p->origin, err);
+}
+
+/* ---- what hangs below an instance, and the counts above it ---- */
+
+static bool add_audit(dv_db *db, const dv_instance *row, int64_t id, int64_t *findings, dv_error *err)
+{
+    int64_t position = 0;
+    for (const dv_audit_edit *e = row->edits; e; e = e->next)
+        if (!dv_db_exec(db, err,
+                        "INSERT INTO edits (instance, position, kind, path, before, after, stage, rule)"
+                        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                        "iitttttt", id, ++position, or_empty(e->kind), or_empty(e->path), e->before, e->after, or_empty(e->stage),
+                        or_empty(e->rule)))
+            return false;
+    *findings = 0;
+    for (const dv_audit_finding *f = row->findings; f; f = f->next)
+        if (!dv_db_exec(db, err,
+                        "INSERT INTO findings (instance, position, kind, rule, path, message) VALUES ($1, $2, $3, $4, $5, $6)", "iitttt",
+                        id, ++*findings, or_empty(f->kind), or_empty(f->rule), or_empty(f->path), or_empty(f->message)))
+            return false;
+    return true;
+}
+
+/* studies.modalities with one more value, joined by a backslash. */
+static bool add_modality(dv_db *db, const dv_instance *row, const place *p, dv_error *err)
+{
+    return !p->new_modality ||
+           dv_db_exec(db, err,
+                      "UPDATE studies SET modalities = CASE modalities WHEN '' THEN $1 ELSE modalities || '\\' || $1 END WHERE id = $2",
+                      "ti", row->modality, p->study);
+}
+
+static bool count_up(dv_db *db, const dv_instance *row, const place *p, int64_t findings, dv_error *err)
+{
+    int64_t bytes = (int64_t)row->bytes;
+    return add_modality(db, row, p, err) &&
+           dv_db_exec(db, err, "UPDATE series SET instance_count = instance_count + 1 WHERE id = $1", "i", p->series) &&
+           dv_db_exec(db, err,
+                      "UPDATE studies SET series_count = series_count + $2, instance_count = instance_count + 1, bytes = bytes + $3,"
+                      " finding_count = finding_count + $4,"
+                      " first_received = CASE WHEN first_received > $5 THEN $5 ELSE first_received END,"
+                      " last_received = CASE WHEN last_received < $5 THEN $5 ELSE last_received END,"
+                      " generation_first = CASE WHEN generation_first > $6 THEN $6 ELSE generation_first END,"
+                      " generation_last = CASE WHEN generation_last < $6 THEN $6 ELSE generation_last END WHERE id = $1",
+                      "iiiiii", p->study, (int64_t)p->new_series, bytes, findings, row->received_at, row->generation) &&
+           dv_db_exec(db, err,
+                      "INSERT INTO counters (name, host, value) VALUES ('instances', $1, 1), ('bytes', $1, $2)"
+                      " ON CONFLICT (name, host) DO UPDATE SET value = counters.value + excluded.value",
+                      "si", host(), bytes) &&
+           (!p->new_series || dv_catalog_count(db, "series", 1, err)) && (!p->new_study || dv_catalog_count(db, "studies", 1, err)) &&
+           (!p->new_patient || dv_catalog_count(db, "patients", 1, err));
+}
+
+static bool insert_instance(dv_db *db, const dv_instance *row, const place *p, int64_t *id, dv_error *err)
+{
+    *id = 0;
+    return returned_id(
+        dv_db_query(db, err,
+                    "INSERT INTO instances (series, origin, sop_uid, received_sop_uid, sop_class, transfer_syntax, instance_number, path,"
+                    " bytes, received_hash, header_hash, body_hash, generation, source, job, received_at, repeats, verified_at) VALUES"
+                    " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, 0)"
+                    " ON CONFLICT (received_sop_uid) DO NOTHING RETURNING id",
+                    "iittttttibbbitii", p->series, p->origin, or_empty(row->sop_uid), row->received_sop_uid, or_empty(row->sop_class),
+                    or_empty(row->transfer_syntax), or_empty(row->instance_number), or_empty(row->path), (int64_t)row->bytes,
+                    hash_text(row->received_hash), hash_text(row->header_hash), hash_text(row->body_hash), row->generation,
+                    or_empty(row->source), row->job, row->received_at),
+        id, err);
+}
+
+static bool repeated(dv_db *db, int64_t id, dv_error *err)
+{
+    return dv_db_exec(db, err, "UPDATE instances SET repeats = repeats + 1 WHERE id = $1", "i", id) &&
+           dv_catalog_count(db, "duplicates", 1, err);
+}
+
+bool dv_catalog_add_instance_why(dv_db *db, const dv_instance *row, dv_seen *seen, int64_t *existing, const char **why, dv_error *err)
+{
+    const char *unwanted;
+    place p = {0};
+    bool clash = false;
+    int64_t findings;
+    why = why ? why : &unwanted;
+    *why = NULL;
+    if (row->received_sop_uid.len == 0 || row->received_study_uid.len == 0 || row->received_series_uid.len == 0)
+        return dv_fail(err, DV_ERR_VALUE, "an instance needs its SOP, Series and Study Instance UID as received (has '%.*s', '%.*s', '%.*s')",
+                       DV_ARG(row->received_sop_uid), DV_ARG(row->received_series_uid), DV_ARG(row->received_study_uid));
+    if (!find_instance(db, row, seen, existing, why, err))
+        return false;
+    if (*seen != DV_SEEN_NEW)
+        return *seen != DV_SEEN_IDENTICAL || repeated(db, *existing, err);
+    if (!find_study(db, row, &p, &clash, err))
+        return false;
+    if (clash) {
+        *seen = DV_SEEN_CONFLICT;
+        *why = "the study belongs to another patient";
+        return true;
+    }
+    if ((!p.study && !make_study(db, row, &p, err)) || !make_series(db, row, &p, err) || !make_origin(db, row, &p, err) ||
+        !insert_instance(db, row, &p, existing, err))
+        return false;
+    if (!*existing) /* another host was faster; its transaction is committed, so this finds it */
+        return find_instance(db, row, seen, existing, why, err) && (*seen != DV_SEEN_IDENTICAL || repeated(db, *existing, err));
+    return add_audit(db, row, *existing, &findings, err) && count_up(db, row, &p, findings, err);
+}
+
+bool dv_catalog_add_instance(dv_db *db, const dv_instance *row, dv_seen *seen, int64_t *existing, dv_error *err)
+{
+    return dv_catalog_add_instance_why(db, row, seen, existing, NULL, err);
+}
+
+/* ---- quarantine ---- */
+
+static bool findings_json(const dv_audit_finding *findings, dv_buffer *out)
+{
+    dv_buffer_string(out, "[");
+    for (const dv_audit_finding *f = findings; f; f = f->next) {
+        dv_buffer_string(out, f == findings ? "{\"kind\":" : ",{\"kind\":");
+        dv_buffer_json(out, or_empty(f->kind));
+        dv_buffer_string(out, ",\"rule\":");
+        dv_buffer_json(out, or_empty(f->rule));
+        dv_buffer_string(out, ",\"path\":");
+        dv_buffer_json(out, or_empty(f->path));
+        dv_buffer_string(out, ",\"message\":");
+        dv_buffer_json(out, or_empty(f->message));
+        dv_buffer_string(out, "}");
+    }
+    dv_buffer_string(out, "]");
+    return !out->failed;
+}
+
+static bool count_repeat(dv_db *db, const dv_quarantined *row, int64_t *id, dv_error *err)
+{
+    *id = 0;
+    if (row->received_sop_uid.len == 0 || !row->body_hash || !row->received_hash)
+        return true;
+    return returned_id(dv_db_query(db, err,
+                                   "UPDATE quarantine SET repeats = repeats + 1, last_at = $6 WHERE received_sop_uid = $1 AND state = $2"
+                                   " AND rule = $3 AND body_hash = $4 AND received_hash = $5 RETURNING id",
+                                   "tttbbi", row->received_sop_uid, or_empty(row->state), or_empty(row->rule), hash_text(row->body_hash),
+                                   hash_text(row->received_hash), row->received_at),
+                       id, err);
+}
+
+static bool insert_quarantined(dv_db *db, const dv_quarantined *row, dv_text findings, int64_t *id, dv_error *err)
+{
+    return returned_id(
+        dv_db_query(db, err,
+                    "INSERT INTO quarantine (state, reason, stage, rule, file, line, received_sop_uid, received_study_uid,"
+                    " received_series_uid, received_patient_id, received_accession, sop_class, transfer_syntax, path, bytes, body_hash,"
+                    " received_hash, generation, job, source, first_at, last_at, repeats, findings) VALUES ($1, $2, $3, $4, $5, $6, $7,"
+                    " $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $21, 0, $22) RETURNING id",
+                    "tttttittttttttibbiitit", or_empty(row->state), or_empty(row->reason), or_empty(row->stage), or_empty(row->rule),
+                    or_empty(row->file), row->line, or_empty(row->received_sop_uid), or_empty(row->received_study_uid),
+                    or_empty(row->received_series_uid), or_empty(row->received_patient_id), or_empty(row->received_accession),
+                    or_empty(row->sop_class), or_empty(row->transfer_syntax), or_empty(row->path), (int64_t)row->bytes,
+                    hash_text(row->body_hash), hash_text(row->received_hash), row->generation, row->job, or_empty(row->source),
+                    row->received_at, findings),
+        id, err);
+}
+
+static const char *state_counter(dv_text state)
+{
+    static const char *const states[] = {"rejected", "held", "excluded", "unreadable"};
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+        if (dv_text_is(state, states[i]))
+            return states[i];
+    return NULL;
+}
+
+bool dv_catalog_add_quarantined(dv_db *db, const dv_quarantined *row, int64_t *id, bool *duplicate, dv_error *err)
+{
+    const char *state = state_counter(row->state);
+    if (!state)
+        return dv_fail(err, DV_ERR_INTERNAL, "'%.*s' is no state of quarantine (rejected held excluded unreadable)", DV_ARG(row->state));
+    if (!count_repeat(db, row, id, err))
+        return false;
+    *duplicate = *id != 0;
+    if (*duplicate)
+        return true;
+    dv_buffer json = {0};
+    bool ok = findings_json(row->findings, &json) || dv_fail(err, DV_ERR_MEMORY, "no memory for the findings of a quarantined instance");
+    ok = ok && insert_quarantined(db, row, dv_buffer_as_text(&json), id, err) && dv_catalog_count(db, state, 1, err);
+    dv_buffer_free(&json);
+    return ok;
+}
+
+bool dv_catalog_remove_quarantined(dv_db *db, int64_t id, dv_error *err)
+{
+    const char *state = NULL;
+    dv_rows *r = dv_db_query(db, err, "DELETE FROM quarantine WHERE id = $1 RETURNING state", "i", id);
+    if (dv_rows_next(r))
+        state = state_counter(dv_rows_text(r, 0));
+    if (!dv_rows_close(r, err))
+        return false;
+    if (!state)
+        return dv_fail(err, DV_ERR_NOT_FOUND, "there is no %lld in quarantine", (long long)id);
+    return dv_catalog_count(db, state, -1, err);
+}
