@@ -34,6 +34,14 @@ enum {
     DEFLATED_MOST = 1 << 30, /* a deflated dataset inflates to at most this */
 };
 
+/* Where the end of Pixel Data's value is: counted for native, found by walking the fragments' heads for encapsulated (PS3.5 A.4). */
+typedef struct body_end {
+    bool known, fragments, met, broken;
+    uint64_t left;        /* native: bytes to come; fragments: of this fragment */
+    uint8_t head[8];      /* of the next fragment, as far as it is here */
+    unsigned have;
+} body_end;
+
 struct dv_intake {
     dv_arena arena;
     dv_arrival arrival;
@@ -44,6 +52,7 @@ struct dv_intake {
     int spool;            /* bulk values in order, or the deflated stream; -1 without */
     uint64_t bulk_left;
     dv_object *object;
+    body_end end;
     char bad[256];        /* why in BAD */
 };
 
@@ -91,17 +100,77 @@ static bool spool(dv_intake *in, const void *bytes, size_t n, dv_error *err)
     return dv_write_all(in->spool, bytes, n, "the spool of bulk values", err);
 }
 
+static void watch_end(body_end *e, const uint8_t *at, size_t n)
+{
+    if (!e->known || e->met || e->broken)
+        return;
+    while (n) {
+        size_t part = n < e->left ? n : (size_t)e->left;
+        e->left -= part;
+        at += part;
+        n -= part;
+        if (!e->fragments) {
+            e->met = e->left == 0;
+            return;
+        }
+        while (n && e->left == 0 && e->have < 8) {
+            e->head[e->have++] = *at++;
+            n--;
+        }
+        if (e->have < 8)
+            continue;
+        uint32_t tag = (uint32_t)e->head[1] << 24 | (uint32_t)e->head[0] << 16 | (uint32_t)e->head[3] << 8 | e->head[2];
+        e->left = (uint32_t)e->head[7] << 24 | (uint32_t)e->head[6] << 16 | (uint32_t)e->head[5] << 8 | e->head[4];
+        e->have = 0;
+        if (tag == (uint32_t)DV_SEQUENCE_END) {
+            e->met = true;
+            return;
+        }
+        if (tag != (uint32_t)DV_ITEM || e->left == DV_UNDEFINED) {
+            e->broken = true;
+            return;
+        }
+    }
+}
+
+static bool body(dv_intake *in, const void *bytes, size_t n, dv_error *err)
+{
+    watch_end(&in->end, bytes, n);
+    return dv_object_body(in->object, bytes, n, err);
+}
+
+/* A body that ends too early, or whose fragments cannot be followed, is held: the header is right, the image is not. */
+static void check_end(dv_intake *in)
+{
+    const body_end *e = &in->end;
+    char *reason = NULL;
+    if (!e->known || e->met || in->passage.outcome.verdict != DV_VERDICT_STORE)
+        return;
+    if (e->broken)
+        reason = dv_arena_printf(&in->arena, "Pixel Data's fragments cannot be followed to their end (PS3.5 A.4)");
+    else if (!e->fragments)
+        reason = dv_arena_printf(&in->arena, "Pixel Data ends %llu bytes too early", (unsigned long long)e->left);
+    else
+        reason = dv_arena_printf(&in->arena, "Pixel Data ends without its sequence delimiter: it was cut");
+    dv_passage_hold(&in->passage, reason ? reason : "Pixel Data ends too early");
+    dv_object_set_area(in->object, DV_QUARANTINE);
+}
+
 /* Rules run, the object begins, the body's first bytes go into it. */
 static bool begin_object(dv_intake *in, bool whole, dv_error *err)
 {
-    dv_text body = {in->header.at + in->index.at, in->header.len - in->index.at};
+    dv_text first = {in->header.at + in->index.at, in->header.len - in->index.at};
     const dv_node *pixels = in->index.body == DV_NO_NODE ? NULL : &in->index.nodes[in->index.body];
-    uint64_t length = !pixels ? 0 : whole ? body.len : pixels->length == DV_UNDEFINED ? 0 : pixels->length;
-    if (!dv_passage_run(&in->passage, pixels ? body : (dv_text){NULL, 0}, length, err))
+    uint64_t length = !pixels ? 0 : whole ? first.len : pixels->length == DV_UNDEFINED ? 0 : pixels->length;
+    if (!dv_passage_run(&in->passage, pixels ? first : (dv_text){NULL, 0}, length, err))
         return false;
     in->object = dv_passage_object(&in->passage, in->spool, err);
     in->phase = PHASE_BODY;
-    return in->object && (body.len == 0 || dv_object_body(in->object, body.at, body.len, err));
+    if (pixels) {
+        bool fragments = pixels->length == DV_UNDEFINED;
+        in->end = (body_end){.known = true, .fragments = fragments, .met = pixels->length == 0, .left = fragments ? 0 : pixels->length};
+    }
+    return in->object && (first.len == 0 || body(in, first.at, first.len, err));
 }
 
 /* The dataset cannot be read past: what came, and what comes, is kept as it is. */
@@ -213,7 +282,7 @@ static bool take_piece(dv_intake *in, const char *bytes, size_t n, dv_error *err
         return spool(in, bytes, n, err);
     case PHASE_BODY:
     case PHASE_BAD:
-        return dv_object_body(in->object, bytes, n, err);
+        return body(in, bytes, n, err);
     }
     return in->phase != PHASE_PREFIX || in->header.len - in->index.at < PIECE || begin_object(in, false, err);
 }
@@ -306,6 +375,7 @@ bool dv_intake_finish(dv_intake *in, dv_receipt *out, dv_error *err)
     memset(out, 0, sizeof *out);
     bool ok = complete(in, err);
     if (ok) {
+        check_end(in);
         dv_object *object = in->object;
         in->object = NULL;
         ok = in->phase == PHASE_BAD ? dv_keep_unreadable(&in->passage, object, in->bad, out, err)

@@ -304,7 +304,7 @@ bool dv_passage_finish(dv_passage *p, dv_object *o, dv_receipt *out, dv_error *e
     dv_text_copy(p->study_uid, out->study_uid, sizeof out->study_uid);
     dv_text_copy(p->sop_uid, out->sop_uid, sizeof out->sop_uid);
     dv_verdict verdict = p->outcome.verdict;
-    if (verdict == DV_VERDICT_STORE) {
+    if (verdict == DV_VERDICT_STORE) { /* else: known or not, it is kept apart */
         uint8_t body[DV_SHA256_BYTES];
         dv_seen seen = DV_SEEN_NEW;
         dv_db *reader = dv_catalog_reader(p->ingest->catalog, err);
