@@ -53,6 +53,7 @@ typedef struct dv_state {
     int m;       /* luaL_ref of main.lua's M in the registry */
     int run;     /* luaL_ref of M.run */
     struct dv_generation *generation; /* rules.c: whose pool it belongs to */
+    bool spoiled; /* not to be used again */
     struct dv_state *next;
 } dv_state;
 

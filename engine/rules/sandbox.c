@@ -336,16 +336,14 @@ static void describe(dv_sandbox *sb, int status, dv_sandbox_fault *fault)
     else {
         size_t len;
         const char *message = lua_tolstring(L, -1, &len);
-        const char *text = behind_place(message);
+        const char *text = strncmp(message, "scripts/", 8) == 0 ? message : behind_place(message);
         dv_text_copy((dv_text){text, len - (size_t)(text - message)}, out, size);
         if (!*fault->file && text > message) { /* raised in a script on behalf of a rule, or by the compiler */
             const char *colon = text - 3;
             while (*colon != ':')
                 colon--;
-            if (strncmp(message, "scripts/", 8) != 0) {
-                dv_text_copy((dv_text){message, (size_t)(colon - message)}, fault->file, sizeof fault->file);
-                fault->line = (int)strtol(colon + 1, NULL, 10);
-            }
+            dv_text_copy((dv_text){message, (size_t)(colon - message)}, fault->file, sizeof fault->file);
+            fault->line = (int)strtol(colon + 1, NULL, 10);
         }
     }
 }
