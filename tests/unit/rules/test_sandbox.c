@@ -1,0 +1,1 @@
+#include "cmocka_all.h"
