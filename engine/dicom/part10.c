@@ -208,9 +208,9 @@ static size_t meta_element(const uint8_t *p, size_t n, dv_tag *tag, dv_vr *vr, d
     return head + length;
 }
 
-bool dv_part10_next(const uint8_t *bytes, size_t len, size_t *at, dv_tag *tag, dv_vr *vr, dv_text *value)
+bool dv_part10_next(dv_text group, size_t *at, dv_tag *tag, dv_vr *vr, dv_text *value)
 {
-    size_t n = *at < len ? meta_element(bytes + *at, len - *at, tag, vr, value) : 0;
+    size_t n = *at < group.len ? meta_element((const uint8_t *)group.at + *at, group.len - *at, tag, vr, value) : 0;
     if (n == 0 || n == SIZE_MAX)
         return false;
     *at += n;
@@ -219,7 +219,7 @@ bool dv_part10_next(const uint8_t *bytes, size_t len, size_t *at, dv_tag *tag, d
 
 static bool read_meta(const uint8_t *bytes, size_t len, size_t at, dv_file_meta *out, dv_error *err)
 {
-    out->meta = at;
+    size_t begin = at;
     for (;;) {
         dv_tag tag = 0;
         dv_vr vr = 0;
@@ -254,7 +254,8 @@ static bool read_meta(const uint8_t *bytes, size_t len, size_t at, dv_file_meta 
         }
         at += n;
     }
-    out->no_meta = at == out->meta;
+    out->no_meta = at == begin;
+    out->group = (dv_text){(const char *)bytes + begin, at - begin};
     out->dataset = at;
     return true;
 }

@@ -22,7 +22,7 @@ typedef struct dv_file_meta {
     dv_text private_bytes;               /* (0002,0102) */
     size_t dataset;                      /* offset of the dataset in the file */
     bool no_preamble, no_meta, wrong_meta; /* what was read past; wrong_meta: the declared syntax is not the data's */
-    size_t meta;                         /* offset of the first element of group 0002; = dataset when there is none */
+    dv_text group;                       /* the elements of group 0002 as encoded, for dv_part10_next; absent in a meta made by hand */
 } dv_file_meta;
 
 /* BYTES are a file or its beginning (at least the meta header and the first elements; 4 KB do). Fields borrow from BYTES or ARENA.
@@ -35,7 +35,7 @@ bool dv_part10_write(const dv_file_meta *meta, dv_arena *arena, dv_text *out, si
 /* A file's whole content in memory as a dataset, inflated when deflated (LIMIT over 1 GB, or over 64 MB and 100 times the file).
  * *META may be NULL. */
 dv_dataset *dv_part10_open(const uint8_t *bytes, size_t len, dv_arena *arena, dv_file_meta *meta, dv_error *err);
-/* One element of the meta group at *AT (from meta.meta on): false at its end. VALUE as encoded; *AT goes behind it. */
-bool dv_part10_next(const uint8_t *bytes, size_t len, size_t *at, dv_tag *tag, dv_vr *vr, dv_text *value);
+/* One element of GROUP (dv_file_meta.group) at *AT, from 0 on: false at its end. VALUE as encoded; *AT goes behind it. */
+bool dv_part10_next(dv_text group, size_t *at, dv_tag *tag, dv_vr *vr, dv_text *value);
 
 #endif
