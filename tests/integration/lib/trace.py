@@ -19,9 +19,8 @@ CALL = re.compile(r"^(\d+) +(?:<\.\.\. )?(\w+)(.*)$")
 FD = re.compile(r"^\(?(\d+)<([^>]*)>")
 HEX = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 RESULT = re.compile(r"\) += (-?\d+)[^=]*$")
-C_STORE_RSP = bytes.fromhex("0000000102000000" + "0180")
-STATUS = bytes.fromhex("0000000902000000")
-SOP_INSTANCE = bytes.fromhex("00000010")
+GROUP_LENGTH = bytes.fromhex("0000000004000000")
+STORED = {b"\x00\x00", b"\x00\xb0"}  # success, and the warning that elements were changed
 
 
 class Call:
@@ -40,7 +39,11 @@ class Call:
 
     @property
     def data(self):
-        return b"".join(bytes.fromhex(h.replace("\\x", "")) for h in HEX.findall(self.text))
+        return b"".join(unhex(h) for h in HEX.findall(self.text))
+
+
+def unhex(text):
+    return bytes.fromhex(text.replace("\\x", ""))
 
 
 def unhex_path(path):
@@ -72,12 +75,14 @@ def calls_of(lines):
     return sorted(out, key=lambda c: c.begin)
 
 
-def value_of(command, tag):
-    at = command.find(tag)
-    if at < 0:
-        return None
-    size = int.from_bytes(command[at + 4:at + 8], "little")
-    return command[at + 8:at + 8 + size]
+def command_of(data):
+    """The elements of a command set (PS3.7 6.3.1: group 0000, implicit little endian) that begins somewhere in DATA: element -> value."""
+    at, out = data.find(GROUP_LENGTH), {}
+    while 0 <= at and at + 8 <= len(data) and data[at:at + 2] == b"\0\0":
+        size = int.from_bytes(data[at + 4:at + 8], "little")
+        out[int.from_bytes(data[at + 2:at + 4], "little")] = data[at + 8:at + 8 + size]
+        at += 8 + size
+    return out
 
 
 def check(lines):
@@ -91,9 +96,9 @@ def check(lines):
     responses = []  # (call, uid)
     for call in calls:
         if call.name == "linkat":
-            numbers = re.findall(r"/proc/self/fd/(\d+)", " ".join(bytes.decode(bytes.fromhex(h.replace("\\x", "")), "replace")
-                                                                   for h in HEX.findall(call.text))) or re.findall(r"^\((\d+)", call.text)
-            names = [bytes.fromhex(h.replace("\\x", "")).decode("utf-8", "replace") for h in HEX.findall(call.text)]
+            names = [unhex(h).decode("utf-8", "replace") for h in HEX.findall(call.text)]
+            # By /proc/self/fd/N, or by the descriptor itself with AT_EMPTY_PATH.
+            numbers = re.findall(r"/proc/self/fd/(\d+)", " ".join(names)) or re.findall(r"^\((\d+)", call.text)
             if numbers and names:
                 links.append((call, int(numbers[0]), names[-1]))
             continue
@@ -101,12 +106,9 @@ def check(lines):
         if call.name in ("fsync", "fdatasync"):
             syncs.setdefault((number, path), []).append(call)
         elif "socket:" in path or path.startswith("TCP"):
-            data = call.data
-            if C_STORE_RSP in data:
-                status = value_of(data, STATUS) or b"\xff\xff"
-                uid = value_of(data, SOP_INSTANCE)
-                if status == b"\0\0" or status == b"\0\xb0":
-                    responses.append((call, (uid or b"").rstrip(b"\0 ").decode("ascii", "replace")))
+            command = command_of(call.data)
+            if command.get(0x0100) == b"\x01\x80" and command.get(0x0900) in STORED:
+                responses.append((call, command.get(0x1000, b"").rstrip(b"\0 ").decode("ascii", "replace")))
         elif path.endswith("catalog.db-wal"):
             wal.append((call, call.data))
         else:
