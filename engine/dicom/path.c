@@ -96,8 +96,8 @@ static bool parse_tag(parser *p, dv_tag *tag, dv_text *creator)
         return wrong(p, "a tag is written (gggg,eeee)");
     }
     *tag = DV_TAG(group, element);
-    if (group == 0xFFFE)
-        return wrong(p, "a delimiter is no attribute");
+    if (group >= 0xFFFE)
+        return wrong(p, "groups FFFE and FFFF have no attributes");
     return true;
 }
 
