@@ -81,15 +81,15 @@ policy("character_set", 5, "Misspelt character set terms (`ISO-IR 100`, `UTF-8`)
     return function()
       local declared = get(path) or ""
       if declared ~= "" then declared = put_terms_right(params, declared) end
-      local state, utf8, where, why = scan()
+      local state, utf8, certain, where, why = scan()
       if state ~= "plain" then
         if utf8 and latin[declared] then
           declared = relabel("ISO_IR 192")
         elseif state == "bad" or declared == "" then
           if params.default and fits(params.default) then
             declared = relabel(params.default)
-          elseif utf8 then
-            declared = relabel("ISO_IR 192")
+          elseif certain and fits(certain) then
+            declared = relabel(certain)
           elseif params.last_resort ~= "" and fits(params.last_resort) then
             report(params, where, ("the text does not fit the declared character set %s; read as %s"):format(words.quote(declared), params.last_resort))
             declared = relabel(params.last_resort)
