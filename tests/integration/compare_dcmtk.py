@@ -5,7 +5,7 @@
 
 For each file: dcm2json and `drover dump --json` are compared element by element (tag, VR, value, nesting; binary values by their
 bytes, numbers as numbers). dcm2json refuses compressed Pixel Data: then a copy without it (dcmodify) is compared, and the fragments
-with dcmdump's listing. It also refuses character sets that its iconv lacks: then a copy without SpecificCharacterSet is compared where
+with dcmdump's listing. It also refuses character sets that its iconv lacks: then a copy that declares Latin-1 is compared where
 its text is ASCII. What DCMTK cannot read at all must give a clear error or the better reading that is named below, never a crash.
 
 Prints one line a failure; the last line is "N passed, N failed". Needs DCMTK's tools and Python 3's standard library.
@@ -22,11 +22,20 @@ import tempfile
 
 # Where drover and dcm2json differ on purpose: (end of the file's name, tag path or "*"): reason.
 EXCEPTIONS = {
+    ("", "].00080005"): "dcm2json leaves the SpecificCharacterSet of items as received, beside text that is UTF-8 now",
+    ("charset/chrSQEncoding.dcm", "00321064[1].00100010"): "dcm2json does not convert items with a character set of their own",
+    ("dwv/bbmri.dcmdir", "*"): "values padded with NUL in place of a blank: dcm2json shows the NUL",
+    ("dwv/gdcm-CT-MONO2-8-abdo.dcm", "0020000E"): "a UID with blanks in it, 'REM SAMPLES 1': dcm2json drops them",
 }
 
 # Files that dcm2json cannot convert even without Pixel Data and character set: what drover must do.
 #   an error's word: exit code other than 0 and that word on stderr;  "read": exit code 0, because of the reason.
 REJECTED = {
+    "pydicom/MR_truncated.dcm": "the data end inside the value of: (7FE0,0010)",
+    "pydicom/rtplan_truncated.dcm": "the data end inside the value of: (300A,012C)",
+    "pydicom-data/emri_small_jpeg_2k_lossless_too_short.dcm": "the data end inside a sequence",
+    "pydicom/SC_rgb_jpeg.dcm": "read: explicit VR is declared, the data are implicit",
+    "pydicom/no_meta.dcm": "it is no DICOM file",
 }
 
 # Names that the files of charset/ are known to have (PS3.5 annexes H to K, pydicom's charset_files).
@@ -74,9 +83,9 @@ def reference(path, folder):
             break
         shutil.copyfile(path, copy)
         os.chmod(copy, 0o600)
-        erase = ["-e", "(7fe0,0010)"] if pixels else []
-        erase += ["-e", "(0008,0005)"] if charset else []
-        code, out, err = run("dcmodify", "-nb", *erase, copy)
+        edits = ["-e", "(7fe0,0010)"] if pixels else []
+        edits += ["-i", "(0008,0005)=ISO_IR 100"] if charset else []  # has every byte
+        code, out, err = run("dcmodify", "-nb", *edits, copy)
         if code == 0:
             code, out, err = run("dcm2json", "-fc", copy)
         if code == 0:
@@ -123,21 +132,15 @@ def compare(ours, theirs, where, only_plain, differ):
             for i, (p, q) in enumerate(zip(x, y)):
                 compare(p, q, "%s[%d]." % (path, i + 1), only_plain, differ)
         elif "InlineBinary" in a or "InlineBinary" in b:
-            if base64.b64decode(a.get("InlineBinary", "")) != base64.b64decode(b.get("InlineBinary", "")):
+            p, q = (base64.b64decode(e.get("InlineBinary", "")) for e in (a, b))
+            if p != q and not (len(p) % 2 and p + b"\0" == q):  # dcm2json pads what came with an odd length
                 differ(path, "other bytes")
-        elif tag == "00080005" and only_plain:
-            pass
         else:
             x, y = a.get("Value", []), b.get("Value", [])
             if only_plain and not (plain(y) and plain(x)):
                 continue
             if len(x) != len(y) or not all(number(a["vr"], p, q) for p, q in zip(x, y)):
                 differ(path, "%s, dcm2json %s" % (str(x)[:60], str(y)[:60]))
-
-
-def without(data, tag):
-    data.pop(tag, None)
-    return data
 
 
 def fragments(drover, path):
@@ -166,7 +169,7 @@ def patient_name(data):
 
 def excused(relative, path):
     for (name, where), reason in EXCEPTIONS.items():
-        if relative.endswith(name) and where in ("*", path, path.split(".")[-1]):
+        if relative.endswith(name) and (where == "*" or path.endswith(where)):
             return reason
     return None
 
@@ -193,6 +196,8 @@ def check(drover, path, relative, folder):
         if not excused(relative, where):
             faults.append("%s: %s" % (where, what))
 
+    if pixels or charset:
+        ours.pop("FFFCFFFC", None)  # Data Set Trailing Padding, which dcmodify does not copy
     compare(ours, theirs, "", charset, differ)
     if pixels:
         a, b = fragments(drover, path)
