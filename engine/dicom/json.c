@@ -267,9 +267,10 @@ static void begin_element(writer *w, dv_tag tag, const char *vr, bool first)
 static bool write_value(writer *w, dv_tag tag, const dv_printable *v, bool first, dv_error *err)
 {
     const dv_vr_info *info = dv_vr_lookup(v->vr);
-    begin_element(w, tag, info ? info->name : "UN", first);
+    bool charset = tag == DV_SpecificCharacterSet;
+    begin_element(w, tag, charset ? "CS" : info ? info->name : "UN", first);
     bool good = true;
-    if (tag == DV_SpecificCharacterSet && dv_print_strip(DV_VR_CS, v->bytes).len > 0) {
+    if (charset) {
         name(w, "Value", false);
         open_bracket(w, '[');
         line(w);

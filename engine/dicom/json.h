@@ -5,7 +5,7 @@
  * Names are UTF-8 in their groups, binary values InlineBinary in base64 (little endian), empty elements have only a vr. The model
  * is that of DCMTK's dcm2json, with these readings of what Annex F leaves open:
  *   - elements in order of tags, the last of a tag that stands twice; group lengths left out
- *   - SpecificCharacterSet, when it had a value, is ISO_IR 192, which the text now is; in items too
+ *   - SpecificCharacterSet, where it stands, is ISO_IR 192, which the text now is; in items too
  *   - IS and DS are numbers where they are numbers, else strings; FL and FD that are none are "NaN", "Infinity", "-Infinity"
  *   - a VR that is none is UN; UN of undefined length is SQ (CP-246)
  *   - compressed Pixel Data is InlineBinary of its fragments with their item heads, as encoded (dcm2json refuses it)

@@ -65,10 +65,13 @@ static bool trial_element(const uint8_t *p, size_t n, dv_encoding e, uint32_t *l
     return DV_ELEMENT(tag) != 0 || *length == 4;
 }
 
-/* Do the first elements read well in E? False for no bytes at all. */
+/* Do the first elements read well in E? False for no bytes at all. Datasets begin with a low group: 0008 read in the wrong byte
+ * order is 0800, which is none. */
 static bool plausible(const uint8_t *p, size_t n, dv_encoding e)
 {
     int good = 0;
+    if (n >= 2 && number(p, 2, e.big_endian) >= 0x0100 && number(p, 2, !e.big_endian) < 0x0100)
+        return false;
     for (size_t at = 0; at < n && good < TRIAL_ELEMENTS; good++) {
         uint32_t length = 0;
         size_t head = 0;

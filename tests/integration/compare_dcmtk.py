@@ -7,6 +7,7 @@ For each file: dcm2json and `drover dump --json` are compared element by element
 bytes, numbers as numbers). dcm2json refuses compressed Pixel Data: then a copy without it (dcmodify) is compared, and the fragments
 with dcmdump's listing. It also refuses character sets that its iconv lacks: then a copy that declares Latin-1 is compared where
 its text is ASCII. What DCMTK cannot read at all must give a clear error or the better reading that is named below, never a crash.
+A file of 100,000 nested items, made here, must be refused in constant stack.
 
 Prints one line a failure; the last line is "N passed, N failed". Needs DCMTK's tools and Python 3's standard library.
 """
@@ -14,6 +15,7 @@ import base64
 import json
 import os
 import re
+import resource
 import shutil
 import struct
 import subprocess
@@ -84,7 +86,7 @@ def reference(path, folder):
         shutil.copyfile(path, copy)
         os.chmod(copy, 0o600)
         edits = ["-e", "(7fe0,0010)"] if pixels else []
-        edits += ["-i", "(0008,0005)=ISO_IR 100"] if charset else []  # has every byte
+        edits += ["-e", "(0008,0005)", "-i", "(0008,0005)=ISO_IR 100"] if charset else []  # has every byte
         code, out, err = run("dcmodify", "-nb", *edits, copy)
         if code == 0:
             code, out, err = run("dcm2json", "-fc", copy)
@@ -209,6 +211,30 @@ def check(drover, path, relative, folder):
     return faults
 
 
+def report(name, faults):
+    for fault in faults[:5]:
+        print("FAIL %s: %s" % (name, fault))
+    if len(faults) > 5:
+        print("FAIL %s: and %d more" % (name, len(faults) - 5))
+
+
+def nested_items(drover, folder):
+    """100,000 nested items, which every dcmdata parser dies of, are refused by name, in a stack of 512 KB."""
+    path = os.path.join(folder, "nested.dcm")
+    meta = b"\2\0\x10\0UI\x14\0" + b"1.2.840.10008.1.2.1\0"
+    with open(path, "wb") as out:
+        out.write(b"\0" * 128 + b"DICM" + b"\2\0\0\0UL\4\0" + struct.pack("<I", len(meta)) + meta)
+        out.write((b"\x40\0\x30\xa7SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\0\xe0\xff\xff\xff\xff") * 100000)
+    faults = []
+    for options in ([], ["--json"]):
+        done = subprocess.run([drover, "dump", *options, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT,
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_STACK, (512 * 1024, 512 * 1024)))
+        err = done.stderr.decode("utf-8", "replace").strip()
+        if done.returncode != 7 or "nested deeper than" not in err:
+            faults.append("exit code %d: %s" % (done.returncode, err[:200]))
+    return faults
+
+
 def main():
     if len(sys.argv) < 3:
         sys.exit(__doc__.split("\n\n")[1].strip())
@@ -227,12 +253,13 @@ def main():
                 if part not in relative:
                     continue
                 faults = check(drover, path, relative, folder)
-                for fault in faults[:5]:
-                    print("FAIL %s: %s" % (relative, fault))
-                if len(faults) > 5:
-                    print("FAIL %s: and %d more" % (relative, len(faults) - 5))
+                report(relative, faults)
                 failed += bool(faults)
                 passed += not faults
+        faults = nested_items(drover, folder)
+        report("100,000 nested items", faults)
+        failed += bool(faults)
+        passed += not faults
     print("%d passed, %d failed" % (passed, failed))
     sys.exit(failed > 0)
 
