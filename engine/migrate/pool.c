@@ -133,13 +133,11 @@ static bool open_link(dv_links *all, dv_link *l, const dv_source *s, const char 
     dv_target to = {.host = s->host, .port = s->port, .calling = all->calling, .called = s->aet, .answer_ms = answer_ms, .cancel = all->cancel};
     dv_context_offer offer = {.sop_class = sop_class};
     l->a = dv_associate(&to, &offer, 1, err);
+    if (!l->a && err->code == DV_ERR_UNSUPPORTED)
+        return dv_fail(err, DV_ERR_UNSUPPORTED, "%s (%s at %s:%u) accepts no Study Root %s from us; its administrator must allow it for AE title %s",
+                       s->slug, s->aet, s->host, s->port, strcmp(sop_class, DV_SOP_STUDY_FIND) == 0 ? "C-FIND" : "C-MOVE", all->calling);
     if (!l->a)
         return false;
-    if (!dv_accepted_syntax(l->a, sop_class).at) {
-        close_link(l);
-        return dv_fail(err, DV_ERR_PEER, "%s (%s at %s:%u) accepts no Study Root %s from us; its administrator must allow it for AE title %s",
-                       s->slug, s->aet, s->host, s->port, strcmp(sop_class, DV_SOP_STUDY_FIND) == 0 ? "C-FIND" : "C-MOVE", all->calling);
-    }
     dv_text_copy(dv_text_of(s->slug), l->slug, sizeof l->slug);
     dv_text_copy(dv_text_of(s->host), l->host, sizeof l->host);
     dv_text_copy(dv_text_of(s->aet), l->aet, sizeof l->aet);

@@ -109,10 +109,11 @@ bool dv_evidence_compare(dv_evidence *ev, dv_db *db, dv_text study_uid, dv_error
             ev->fates[DV_FATE_MISSING] += lacking(ev->series[i].source, ev->series[i].here + ev->series[i].explained);
     else if (ev->level == 'C')
         ev->fates[DV_FATE_MISSING] = lacking(ev->study_count, here);
-    /* A study may be stored as several (a rule that changes its UID): all of them came from this one. */
-    return dv_db_int(db, 0, &ev->here_series, err, "SELECT coalesce(sum(series_count), 0) FROM studies WHERE received_study_uid = $1", "t",
-                     study_uid) &&
-           dv_db_int(db, 0, &ev->bytes, err, "SELECT coalesce(sum(bytes), 0) FROM studies WHERE received_study_uid = $1", "t", study_uid);
+    /* By origins: rules may have stored it as several studies, or together with others. */
+    return dv_db_int(db, 0, &ev->here_series, err, "SELECT count(*) FROM origins WHERE received_study_uid = $1", "t", study_uid) &&
+           dv_db_int(db, 0, &ev->bytes, err,
+                     "SELECT coalesce(sum(i.bytes), 0) FROM origins o JOIN instances i ON i.origin = o.id WHERE o.received_study_uid = $1", "t",
+                     study_uid);
 }
 
 /* ---- what follows ---- */

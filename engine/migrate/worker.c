@@ -140,7 +140,14 @@ static bool is_unreachable(const dv_error *err)
 /* What no repetition heals: a person must change something. */
 static bool is_permanent(const dv_error *err)
 {
-    return err->code == DV_ERR_CONFIG || err->code == DV_ERR_NOT_FOUND;
+    return err->code == DV_ERR_CONFIG || err->code == DV_ERR_NOT_FOUND || err->code == DV_ERR_UNSUPPORTED;
+}
+
+/* Who asks for the first time and is not known there shall hear so at once. Jobs are patient: a source that is configured anew at night must
+ * not fail them all. "Later" and "for now" are scu.c's words for a rejection that may pass. */
+static bool is_rejected_for_good(const dv_error *err)
+{
+    return err->code == DV_ERR_REJECTED && !strstr(err->message, "later") && !strstr(err->message, "for now");
 }
 
 static bool load_source(dv_worker *w, dv_text slug, dv_arena *arena, dv_source *out, dv_error *err)
@@ -219,7 +226,7 @@ static void entry_failed(dv_worker *w, const dv_entry *entry, const dv_error *er
     bool last;
     if (is_unreachable(err)) {
         source_is_down(m, entry->source, err);
-        last = ++end->peer_tries >= m->max_peer_tries;
+        last = ++end->peer_tries >= m->max_peer_tries || is_rejected_for_good(err);
     } else {
         last = ++end->tries >= m->max_tries || is_permanent(err);
     }
