@@ -182,15 +182,14 @@ cat <<TEXT
   logs             $work/drover.log, $work/orthanc.log
 TEXT
 
-# A rule to try, complete with its test; it lies beside the rules folder, so that nothing happens until it is put there.
-cat >"$work/station.lua" <<'LUA'
-mapping "site-station" {
-  description = "stations get the site's prefix",
-  conditions = { { "StationName", "is_not_blank" } },
-  actions = { { "StationName", "prepend", "SITE-" } },
+# A rule to try, complete with its test. It lies aside, so that nothing happens until it is put into a rules folder.
+cat >"$work/institution.lua" <<'LUA'
+mapping "site-institution" {
+  description = "one name for all that was bought over the years",
+  actions = { { "InstitutionName", "set", "NEW HOSPITAL" } },
   tests = {
-    { given = { StationName = "CT01" }, expect = { StationName = "SITE-CT01" } },
-    { given = {}, expect = {} },
+    { given = { InstitutionName = "GENERAL HOSPITAL" }, expect = { InstitutionName = "NEW HOSPITAL" } },
+    { given = {}, expect = { InstitutionName = "NEW HOSPITAL" } },
   },
 }
 LUA
@@ -203,12 +202,12 @@ cat <<TEXT
   export PATH=$root/build/release:\$PATH
   drover studies --data $data
   drover audit --data $data $uid
-  See a rule act: put one into the site's folder, and feed the same files into a fresh archive
-    mkdir -p $work/second/rules && cp $work/station.lua $work/second/rules/
+  See a rule of your own act: put it into the rules folder of a second archive, and take the same files there
+    mkdir -p $work/second/rules && cp $work/institution.lua $work/second/rules/
     drover rules test $work/second/rules
-    drover ingest --data $work/second $dicom
+    drover ingest --data $work/second ${dicom@Q}
     drover audit --data $work/second $uid
-  Then change SITE- in $work/second/rules/station.lua; with 'drover serve' running a saved file counts from the next dataset on.
+  Then change NEW HOSPITAL in that file. Where 'drover serve' runs, a saved file counts from the next dataset on.
   The guide goes on from here: docs/guide.md
 TEXT
 [ $status = 0 ] || echo "Not everything is complete: drover batches --data $data show 1"

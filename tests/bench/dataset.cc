@@ -140,6 +140,7 @@ static void core_once()
 }
 
 static dv_rules *rules;
+static int changes, findings;     // of the last run: that the rules did act
 
 static void pipeline_once()
 {
@@ -160,6 +161,11 @@ static void pipeline_once()
         stop("rules", err.message);
     if (outcome.verdict != DV_VERDICT_STORE)
         stop("rules", std::string(outcome.reason.at ? outcome.reason.at : "no store", outcome.reason.at ? outcome.reason.len : 8).c_str());
+    changes = findings = 0;
+    for (const dv_change *c = dv_dataset_changes(ds); c; c = c->next)
+        changes++;
+    for (const dv_finding *f = outcome.findings; f; f = f->next)
+        findings++;
     write_out(ds);
 }
 
@@ -227,7 +233,7 @@ int main(int argc, char **argv)
         if (w == 1)
             printf(" = %.1f times as fast; goal 20", 1 / median(ratio));
         if (argc == 4 && w == 2)
-            printf("; goal 0.6");
+            printf("; goal 0.6; %d changes, %d findings a run", changes, findings);
         printf("\n");
     }
     if (rules)
