@@ -4,7 +4,10 @@
  *    DUL deletes that at the first failed read, and the wire still knows why.
  * 2. dcmExternalSocketHandle is set only with `handle_lock` held, from just before ASC_receiveAssociation until our layer has made
  *    the connection from it: microseconds.
- * 3. `end` is set once; afterwards nothing is read or sent but what dv_upper_close does. */
+ * 3. `end` is set once; afterwards nothing is read or sent but what dv_upper_close does.
+ * 4. The PDVs of a PDU are walked here, not by DUL_NextPDV: 3.6.7 steps over a PDV by the length of the one behind it, so that the third
+ *    of unequal ones is read from a wrong place, with a length that may lead out of its buffer. DUL_ReadPDVs has checked that the
+ *    lengths add up to the PDU's. */
 #include "dimse/upper.h"
 #include "dimse/upper_internal.h"
 
@@ -32,6 +35,8 @@ struct dv_upper {
     dv_upper_context contexts[DV_MAX_CONTEXTS];
     size_t count = 0;
     size_t room = 0;
+    const uint8_t *pdv = nullptr; /* the next one of the PDU received last, and how many there are */
+    int pdvs = 0;
 };
 
 namespace
@@ -366,17 +371,25 @@ size_t dv_upper_room(const dv_upper *u)
     return u->room;
 }
 
+static void take_pdv(dv_upper *u, dv_pdv *out)
+{
+    const uint8_t *p = u->pdv;
+    size_t length = static_cast<size_t>(p[0]) << 24 | static_cast<size_t>(p[1]) << 16 | static_cast<size_t>(p[2]) << 8 | p[3];
+
+    out->context = p[4];
+    out->command = p[5] & 1;
+    out->last = p[5] & 2;
+    out->at = p + 6;
+    out->len = length - 2;
+    u->pdv = p + 4 + length;
+    u->pdvs--;
+}
+
 dv_upper_end dv_upper_next(dv_upper *u, int wait_ms, int pdu_ms, dv_pdv *out)
 {
-    DUL_PDV pdv;
-
     while (u->end == DV_UPPER_OK) {
-        if (DUL_NextPDV(&u->association->DULassociation, &pdv).good()) {
-            out->at = static_cast<const uint8_t *>(pdv.data);
-            out->len = pdv.fragmentLength;
-            out->context = pdv.presentationContextID;
-            out->command = pdv.pdvType == DUL_COMMANDPDV;
-            out->last = pdv.lastPDV;
+        if (u->pdvs > 0) {
+            take_pdv(u, out);
             return DV_UPPER_OK;
         }
         dv_wire_patience(&u->wire, wait_ms);
@@ -392,6 +405,9 @@ dv_upper_end dv_upper_next(dv_upper *u, int wait_ms, int pdu_ms, dv_pdv *out)
         OFCondition cond = DUL_ReadPDVs(&u->association->DULassociation, nullptr, DUL_BLOCK, 0);
         if (cond != DUL_PDATAPDUARRIVED)
             return ended_by(u, cond);
+        auto *key = static_cast<PRIVATE_ASSOCIATIONKEY *>(u->association->DULassociation);
+        u->pdv = key->fragmentBuffer;
+        u->pdvs = key->pdvCount;
     }
     return u->end;
 }
