@@ -69,7 +69,10 @@ unsigned long dv_connection::getPeerCertificate(void *, unsigned long)
 /* DCMTK's timers count wall-clock seconds; the wire's own deadline is the one that rules. */
 OFBool dv_connection::networkDataAvailable(int)
 {
-    return dv_wire_wait(wire) != DV_WIRE_TIMEOUT;
+    if (dv_wire_wait(wire) != DV_WIRE_TIMEOUT)
+        return OFTrue; /* also when it ended: the read says so */
+    wire->reset = true;
+    return OFFalse;
 }
 
 OFBool dv_connection::isTransparentConnection()

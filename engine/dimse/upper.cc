@@ -85,6 +85,8 @@ dv_upper_end ended_by(dv_upper *u, const OFCondition &cond)
     case DV_WIRE_OK:
         break;
     }
+    if (cond == DUL_READTIMEOUT)
+        return ended(u, DV_UPPER_TIMEOUT, "the peer did not answer in time");
     if (cond == DUL_PEERREQUESTEDRELEASE)
         return ended(u, DV_UPPER_RELEASED, "released");
     if (cond == DUL_PEERABORTEDASSOCIATION)
