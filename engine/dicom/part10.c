@@ -65,12 +65,12 @@ static bool trial_element(const uint8_t *p, size_t n, dv_encoding e, uint32_t *l
     return DV_ELEMENT(tag) != 0 || *length == 4;
 }
 
-/* Do the first elements read well in E? False for no bytes at all. Datasets begin with a low group: 0008 read in the wrong byte
- * order is 0800, which is none. */
-static bool plausible(const uint8_t *p, size_t n, dv_encoding e)
+/* Do the first elements read well in E? False for no bytes at all. Datasets begin with a low group (0008 in the wrong byte order is
+ * 0800); only where nothing else speaks for another reading may a DECLARED one begin higher. */
+static bool plausible(const uint8_t *p, size_t n, dv_encoding e, bool declared)
 {
     int good = 0;
-    if (n >= 2 && number(p, 2, e.big_endian) >= 0x0100 && number(p, 2, !e.big_endian) < 0x0100)
+    if (n >= 2 && number(p, 2, e.big_endian) >= 0x0100 && (!declared || number(p, 2, !e.big_endian) < 0x0100))
         return false;
     for (size_t at = 0; at < n && good < TRIAL_ELEMENTS; good++) {
         uint32_t length = 0;
@@ -96,15 +96,24 @@ static void inflate_beginning(const uint8_t *p, size_t n, bool raw, dv_buffer *o
     dv_inflate_free(z);
 }
 
+/* The same, raw as PS3.5 A.5 says or with zlib's header, which some writers leave on. False: neither gives a dataset. */
+static bool inflate_start(const uint8_t *p, size_t n, dv_buffer *out, bool *raw)
+{
+    for (int form = 1; form >= 0; form--) {
+        *raw = form == 1;
+        dv_buffer_clear(out);
+        inflate_beginning(p, n, *raw, out);
+        if (plausible((const uint8_t *)out->at, out->len, (dv_encoding){0}, false))
+            return true;
+    }
+    *raw = true;
+    return false;
+}
+
 static bool plausible_deflated(const uint8_t *p, size_t n)
 {
     dv_buffer begin = {0};
-    bool good = false;
-    for (int raw = 1; raw >= 0 && !good; raw--) {
-        dv_buffer_clear(&begin);
-        inflate_beginning(p, n, raw == 1, &begin);
-        good = plausible((const uint8_t *)begin.at, begin.len, (dv_encoding){0});
-    }
+    bool raw, good = inflate_start(p, n, &begin, &raw);
     dv_buffer_free(&begin);
     return good;
 }
@@ -115,11 +124,11 @@ static dv_text true_syntax(const uint8_t *p, size_t n, dv_text declared)
     static const char *const order[] = {DV_UID_EXPLICIT_LE, DV_UID_EXPLICIT_BE, DV_UID_IMPLICIT_LE};
     if (declared.at) {
         dv_encoding e = dv_syntax_encoding(declared);
-        if (e.deflated ? plausible_deflated(p, n) : plausible(p, n, e))
+        if (e.deflated ? plausible_deflated(p, n) : plausible(p, n, e, true))
             return declared;
     }
     for (size_t i = 0; i < sizeof order / sizeof *order; i++)
-        if (plausible(p, n, dv_syntax_encoding(dv_text_of(order[i]))))
+        if (plausible(p, n, dv_syntax_encoding(dv_text_of(order[i])), false))
             return dv_text_of(order[i]);
     if (plausible_deflated(p, n))
         return dv_text_of(DV_UID_DEFLATED_LE);
@@ -270,7 +279,8 @@ static void uids_from_dataset(const uint8_t *bytes, size_t len, dv_arena *arena,
     dv_encoding e = dv_syntax_encoding(out->transfer_syntax);
     dv_buffer begin = {0};
     if (e.deflated) {
-        inflate_beginning(bytes, len, true, &begin);
+        bool raw;
+        inflate_start(bytes, len, &begin, &raw);
         bytes = (const uint8_t *)begin.at;
         len = begin.len;
     }
@@ -335,14 +345,8 @@ static bool inflate_all(const uint8_t *p, size_t n, dv_arena *arena, const uint8
     if (limit > (size_t)1 << 30)
         limit = (size_t)1 << 30;
     dv_buffer begin = {0}, all = {0};
-    /* PS3.5 A.5 says raw deflate; writers that left zlib's header on are read too. */
-    inflate_beginning(p, n, true, &begin);
-    bool raw = plausible((const uint8_t *)begin.at, begin.len, (dv_encoding){0});
-    dv_buffer_clear(&begin);
-    if (!raw) {
-        inflate_beginning(p, n, false, &begin);
-        raw = begin.len == 0;
-    }
+    bool raw;
+    inflate_start(p, n, &begin, &raw);
     dv_buffer_free(&begin);
     bool done = false;
     dv_inflater *z = dv_inflate_new(raw, err);
