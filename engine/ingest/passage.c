@@ -185,6 +185,26 @@ bool dv_passage_run(dv_passage *p, dv_text body, uint64_t body_bytes, dv_error *
 
 /* ---- object ---- */
 
+/* Where in the spool each bulk span begins: rules may have taken bulk elements out, the spool has all of them in order. */
+static bool spool_offsets(const dv_passage *p, const dv_spans *spans, const uint64_t **out, dv_error *err)
+{
+    const dv_index *ix = p->index;
+    uint64_t *at = dv_arena_zalloc(p->arena, (size_t)ix->bulk_count + 1, sizeof *at);
+    if (!at)
+        return dv_fail(err, DV_ERR_MEMORY, "no memory for bulk values");
+    uint32_t k = 0;
+    for (uint32_t i = 0; i < spans->count; i++) {
+        if (spans->span[i].at || spans->span[i].len == 0)
+            continue;
+        for (uint32_t t = 0; t < ix->top_count && ix->top[t] != spans->span[i].node; t++)
+            if (ix->nodes[ix->top[t]].bulk && ix->top[t] != ix->body)
+                at[k] += ix->nodes[ix->top[t]].length;
+        k++;
+    }
+    *out = at;
+    return true;
+}
+
 dv_object *dv_passage_object(dv_passage *p, int spool, dv_error *err)
 {
     bool store = p->outcome.verdict == DV_VERDICT_STORE;
@@ -207,8 +227,11 @@ dv_object *dv_passage_object(dv_passage *p, int spool, dv_error *err)
     /* Deflated: the stream is all body (store.h). */
     if (!p->index->encoding.deflated && !dv_write_spans(ds, &spans, err))
         return NULL;
+    const uint64_t *spool_at = NULL;
+    if (spool >= 0 && !spool_offsets(p, &spans, &spool_at, err))
+        return NULL;
     dv_object *o = dv_object_begin(p->ingest->store, store ? DV_OBJECTS : DV_QUARANTINE, err);
-    if (o && !dv_object_head(o, &meta, &note, &spans, spool, p->received_hash, err)) {
+    if (o && !dv_object_head_at(o, &meta, &note, &spans, spool, spool_at, p->received_hash, err)) {
         dv_object_drop(o);
         o = NULL;
     }
