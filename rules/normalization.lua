@@ -26,7 +26,7 @@ normalization "foreign-groups" {
   description = "DICOMDIR fields, File Meta and command elements inside the dataset",
   policy = "foreign_groups",
   tests = {
-    { given = { ["(0004,1220)"] = "x", PatientID = "42" }, absent = { "(0004,1220)" }, warned = { "normalization/foreign-groups" } },
+    { given = { ["(0004,1130)"] = "DISC1", PatientID = "42" }, absent = { "(0004,1130)" }, warned = { "normalization/foreign-groups" } },
     { given = { PatientID = "42" }, expect = {} },
   },
 }

@@ -82,8 +82,10 @@ validation "patient-id-is-no-dummy" {
   },
 }
 
-for _, keyword in ipairs { "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID" } do
-  local id = "uid-" .. keyword:gsub("UID$", ""):lower()
+for id, keyword in pairs {
+  ["study-instance-uid"] = "StudyInstanceUID", ["series-instance-uid"] = "SeriesInstanceUID",
+  ["sop-instance-uid"] = "SOPInstanceUID", ["sop-class-uid"] = "SOPClassUID",
+} do
   validation(id) {
     description = "A valid UID (PS3.5 9.1)",
     tag = keyword, rule_type = "format", format = "UI", on_fail = "Flag",

@@ -152,7 +152,7 @@ local function blocked(rule)
 end
 
 --- Every rule over DS in order. A list of { stage, rule, file, line, outcome, why, changes, findings, verdict }; outcome is "off", "no match",
--- "nothing to do", "acted" or the verdict; the list ends with the rule that gave one.
+-- "nothing to do", "acted", "fault" or the verdict; the list ends with the rule that gave one, or failed.
 function M.explain(plan, ds, ctx)
   local steps = {}
   for _, rule in ipairs(plan) do
@@ -167,11 +167,14 @@ function M.explain(plan, ds, ctx)
       if why then
         step.outcome, step.why = "no match", why
       else
-        local verdict = rule.body(ds, ctx)
+        local ok, verdict = pcall(rule.body, ds, ctx)
         local _, list = native.findings(findings)
         step.changes, step.findings = net_changes(changes), list
         step.outcome = (#step.changes > 0 or #list > 0) and "acted" or "nothing to do"
-        if verdict then
+        if not ok then
+          step.outcome, step.why = "fault", tostring(verdict)
+          break
+        elseif verdict then
           step.outcome, step.why = verdict.verdict, verdict.reason
           break
         end

@@ -2,7 +2,6 @@
 #include "rules/bind_internal.h"
 
 #include "base/clock.h"
-#include "rules/pattern.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -487,7 +486,6 @@ int dv_bind_open(lua_State *L)
     dv_bind_contexts(L, b);
     dv_bind_values(L, b);
     dv_bind_scans(L, b);
-    dv_regex_open(L);
     return 1;
 }
 

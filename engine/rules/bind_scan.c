@@ -8,14 +8,6 @@
 
 enum { MAX_FAULTY = 10000 }; /* values of one VR handed to Lua; a dataset with more is garbage, the rest stays as it is */
 
-static bool is_plain(dv_text t)
-{
-    for (size_t i = 0; i < t.len; i++)
-        if ((unsigned char)t.at[i] >= 0x80 || t.at[i] == 0x1B)
-            return false;
-    return true;
-}
-
 static dv_text trim_padding(dv_text t)
 {
     while (t.len && (t.at[t.len - 1] == ' ' || t.at[t.len - 1] == '\0'))
@@ -71,7 +63,7 @@ static bool index_has_odd(const dv_index *ix, const dv_vr_info *info)
         if (info->vr == DV_VR_UI && raw.len && raw.at[raw.len - 1] == ' ')
             return true;
         raw = trim_padding(raw);
-        if (!is_plain(raw) ? !info->charset || any_odd(info, raw) : any_odd(info, raw))
+        if ((!info->charset && !dv_text_is_ascii(raw)) || any_odd(info, raw))
             return true;
     }
     return false;
@@ -160,24 +152,29 @@ static bool find_unreadable(void *user, const dv_path *place, dv_vr vr)
     return false;
 }
 
-/* charset_scan() -> "plain"                                          all text is ASCII
- *                   "good", all text is UTF-8                        it decodes in the declared set
- *                   "bad", all text is UTF-8, path, why              it does not */
+/* charset_scan() -> "plain"                                             all text is ASCII
+ *                   "good", all text is UTF-8, certain                  it decodes in the declared set
+ *                   "bad", all text is UTF-8, certain, path, why        it does not
+ * CERTAIN is the set that the bytes can only be in, nil when several are possible. */
 static int native_charset_scan(lua_State *L)
 {
     dv_bind *b = dv_bind_of(L);
     dv_error err;
     dv_dataset *ds = dv_bind_dataset(L, b);
     const dv_index *ix = dv_dataset_index(ds);
-    bool plain = true, utf8 = true;
+    bool plain = true, utf8 = true, agreed = true;
+    const char *certain = NULL;
     for (uint32_t i = 0; ix && i < ix->count; i++) {
         const dv_node *n = &ix->nodes[i];
         const dv_vr_info *info = n->kind == DV_NODE_VALUE && !n->bulk && n->length ? dv_vr_lookup(n->vr) : NULL;
         if (!info || !info->charset)
             continue;
         dv_text raw = dv_index_value(ix, i);
-        if (is_plain(raw))
+        if (dv_text_is_ascii(raw))
             continue;
+        const char *detected = dv_charset_detect(raw);
+        agreed = agreed && detected && (plain || (certain && strcmp(certain, detected) == 0));
+        certain = detected;
         plain = false;
         if (memchr(raw.at, 0x1B, raw.len) || !dv_utf8_valid(raw))
             utf8 = false;
@@ -191,9 +188,10 @@ static int native_charset_scan(lua_State *L)
         return dv_bind_raise_bare(L, &err);
     lua_pushstring(L, w.why ? "bad" : "good");
     lua_pushboolean(L, utf8);
+    lua_pushstring(L, agreed ? certain : NULL);
     dv_bind_push_text(L, w.path);
     lua_pushstring(L, w.why);
-    return 4;
+    return 5;
 }
 
 /* charset_fits(term) -> would all the text decode in TERM */
