@@ -51,7 +51,7 @@ class Migration(Scenario):
         for e in edits:
             before[e["path"]].add((e["before"], e["after"]))
         self.assertTrue({("m", "M"), ("f", "F")} & before["PatientSex"], before["PatientSex"])
-        self.assertTrue({("Male", "M"), ("Female", "F")} & before["PatientSex"], before["PatientSex"])
+        self.assertTrue({("MALE", "M"), ("FEMALE", "F")} & before["PatientSex"], before["PatientSex"])
         self.assertTrue(any("." in (b or "") and a == b.replace(".", "") for b, a in before["StudyDate"]), before["StudyDate"])
         # What the audit says is what the object holds, and nothing else was touched.
         touched = collections.defaultdict(set)
