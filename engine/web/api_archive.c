@@ -296,8 +296,8 @@ static bool ingest_one(dv_site *site, const cJSON *args, const char *path, count
     dv_json_text(row, "reason", dv_text_of(ok ? receipt.reason : why.message));
     if (!dv_reply_row(reply, row, err))
         return false;
-    /* The disk or the catalog failed: the next files would fail too. */
-    if (!ok && mapped && why.code != DV_ERR_NOT_DICOM && why.code != DV_ERR_IO) {
+    /* Our disk, memory or catalog failed: the next files would fail too. A file that breaks off is its own trouble. */
+    if (!ok && mapped && dv_error_lookup(why.code)->dimse_status == 0xA700) {
         *err = why;
         return false;
     }

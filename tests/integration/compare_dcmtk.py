@@ -40,6 +40,12 @@ REJECTED = {
     "pydicom/no_meta.dcm": "it is no DICOM file",
 }
 
+# Files that dcm2json converts and drover refuses on purpose: words of the error. (Reason beside it.)
+REFUSED = {
+    # The last item declares 24 bytes more than its sequence, and the file, have: no way to tell it from a cut file.
+    "dicomdir/DICOMDIR-nooffset": "an item runs past the end of its sequence",
+}
+
 # Names that the files of charset/ are known to have (PS3.5 annexes H to K, pydicom's charset_files).
 NAMES = {
     "chrArab": "قباني^لنزار", "chrFren": "Buc^Jérôme", "chrFrenMulti": "Buc^Jérôme", "chrGerm": "Äneas^Rüdiger",
@@ -190,6 +196,9 @@ def check(drover, path, relative, folder):
         if wanted.startswith("read"):
             return [] if code == 0 else ["should be read (%s): %s" % (wanted, err.strip())]
         return [] if code != 0 and wanted in err and relative in err.replace(os.sep, "/") else ["'%s' expected, got: %s" % (wanted, err.strip())]
+    refused = next((words for name, words in REFUSED.items() if relative.endswith(name)), None)
+    if refused and code != 0:
+        return [] if refused in err else ["'%s' expected, got: %s" % (refused, err.strip())]
     if code != 0:
         return ["dcm2json reads it: " + err.strip()]
     ours = json.loads(out)  # strict: what we print must be JSON

@@ -72,7 +72,7 @@ class WrongInput(Scenario):
             taken.bind(("", 0))
             taken.listen()
             port = taken.getsockname()[1]
-            self.fails(self.cli("serve", "--data", self.folder / "d", "--dicom-port", port, "--aet", "DROVER"), 13, str(port), "in use")
+            self.fails(self.cli("serve", "--data", self.folder / "d", "--dicom-port", port, "--aet", "DROVER"), 13, str(port), "taken")
 
     def test_a_folder_that_cannot_be_written_is_named(self):
         (self.folder / "file").write_text("")
