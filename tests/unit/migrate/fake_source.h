@@ -383,7 +383,7 @@ static bool write_peer(dv_db *db, void *user, dv_error *e)
 }
 
 /* Starts the engine without threads (0) or with them. */
-static void start_engine(int workers)
+static inline void start_engine(int workers)
 {
     const dv_migrate_options o = {.catalog = fake.catalog, .aet = "DROVER", .host = "archive.example", .port = 11112, .workers = workers ? workers : -1,
                                   .quiet_ms = 20, .max_tries = 3, .max_peer_tries = 3, .backoff_ms = 1};
@@ -419,7 +419,7 @@ static int tear_down(void **state)
     return dv_remove_tree(folder, NULL) ? 0 : -1;
 }
 
-static fake_study *add_study(const char *uid, const char *accession, int series, int images)
+static inline fake_study *add_study(const char *uid, const char *accession, int series, int images)
 {
     fake.studies[fake.count] =
         (fake_study){.uid = uid, .accession = accession, .patient = "P", .date = "20240131", .series = series, .images = images, .counted = -1};
@@ -433,7 +433,7 @@ static dv_db *db(void)
     return d;
 }
 
-static int64_t submit(const char *accession)
+static inline int64_t submit(const char *accession)
 {
     dv_batch_request q = {.source = "old", .accessions = {&accession, 1}};
     dv_batch_made made;
@@ -444,7 +444,7 @@ static int64_t submit(const char *accession)
 }
 
 /* Waits out short backoffs, at most 20 s. */
-static void run_all(void)
+static inline void run_all(void)
 {
     dv_worker *w = &fake.m->workers[0];
     for (int64_t end = dv_mono_ms() + 20000;;) {
@@ -465,7 +465,7 @@ static void run_all(void)
 }
 
 static char text_buf[4][1024];
-static const char *one_text(int slot, const char *sql)
+static inline const char *one_text(int slot, const char *sql)
 {
     dv_rows *r = dv_db_query(db(), &err, sql, "");
     text_buf[slot][0] = '\0';
@@ -475,19 +475,19 @@ static const char *one_text(int slot, const char *sql)
     return text_buf[slot];
 }
 
-static int64_t one_int(const char *sql)
+static inline int64_t one_int(const char *sql)
 {
     int64_t n = -1;
     assert_true(dv_db_int(db(), -1, &n, &err, sql, ""));
     return n;
 }
 
-static const char *job_state(void)
+static inline const char *job_state(void)
 {
     return one_text(0, "SELECT state FROM jobs ORDER BY id LIMIT 1");
 }
 
-static const char *job_error(void)
+static inline const char *job_error(void)
 {
     return one_text(1, "SELECT error FROM jobs ORDER BY id LIMIT 1");
 }

@@ -148,7 +148,7 @@ static void everything_and_a_patient_are_seeds_too(void **state)
 static void a_source_that_caps_its_answers_is_asked_by_ranges_of_days(void **state)
 {
     (void)state;
-    static char uids[21][16], dates[21][16];
+    static char uids[21][32], dates[21][32];
     fake.cap = 3;
     for (int i = 0; i < 21; i++) {
         snprintf(uids[i], sizeof uids[i], "1.%d", i + 1);
@@ -438,7 +438,7 @@ static void questions_and_retrieves_use_one_association_each(void **state)
 static void threads_carry_many_studies_to_their_end(void **state)
 {
     (void)state;
-    static char uids[MOST_STUDIES][16];
+    static char uids[MOST_STUDIES][32];
     for (int i = 0; i < MOST_STUDIES; i++) {
         snprintf(uids[i], sizeof uids[i], "1.%d", i + 1);
         add_study(uids[i], "A", 2, 2);
