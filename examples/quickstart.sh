@@ -204,7 +204,7 @@ cat <<TEXT
   drover audit --data $data $uid
   See a rule of your own act: put it into the rules folder of a second archive, and take the same files there
     mkdir -p $work/second/rules && cp $work/institution.lua $work/second/rules/
-    drover rules test $work/second/rules
+    drover rules test mapping/site-institution --site $work/second/rules
     drover ingest --data $work/second ${dicom@Q}
     drover audit --data $work/second $uid
   Then change NEW HOSPITAL in that file. Where 'drover serve' runs, a saved file counts from the next dataset on.

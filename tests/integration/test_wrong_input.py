@@ -105,13 +105,13 @@ class WrongInput(Scenario):
         rules.mkdir()
         broken = rules / "broken.lua"
         broken.write_text('mapping "x" {\n  actions = { { "PatientID", "set", "1" }\n')
-        self.fails(self.cli("rules", "check", rules), 16, "broken.lua:")
+        self.fails(self.cli("rules", "check", "--site", rules), 16, "broken.lua:")
         broken.write_text('mapping "x" {\n  actions = { { "PatientIDD", "set", "1" } },\n}\n')
-        self.fails(self.cli("rules", "check", rules), 16, "broken.lua:", "PatientIDD", "PatientID")
+        self.fails(self.cli("rules", "check", "--site", rules), 16, "broken.lua:", "PatientIDD", "PatientID")
         broken.write_text('maping "x" {\n  actions = { { "PatientID", "set", "1" } },\n}\n')
-        self.fails(self.cli("rules", "check", rules), 16, "broken.lua:1", "maping", "mapping")
+        self.fails(self.cli("rules", "check", "--site", rules), 16, "broken.lua:1", "maping", "mapping")
         broken.write_text('mapping "x" {\n  action = { { "PatientID", "set", "1" } },\n}\n')
-        self.fails(self.cli("rules", "check", rules), 16, "broken.lua:", "action", "actions")
+        self.fails(self.cli("rules", "check", "--site", rules), 16, "broken.lua:", "action", "actions")
 
     # ---- the DICOM port
 

@@ -71,7 +71,7 @@ static void a_wrong_path_is_refused_with_what_is_wrong(void **state)
     assert_non_null(strstr(refused("(0010,00)"), "(gggg,eeee)"));
     assert_non_null(strstr(refused("(0010,\"ACME\",01)"), "odd groups"));
     assert_non_null(strstr(refused("PatientID[*]"), "values"));
-    assert_non_null(strstr(refused("PatientID."), "missing"));
+    assert_non_null(strstr(refused("RequestAttributesSequence[1]."), "missing"));
     assert_non_null(strstr(refused("(FFFE,E000)"), "no attributes"));
     refused("RequestAttributesSequence[99999999999999999999].StudyID");
     refused("[1]");
