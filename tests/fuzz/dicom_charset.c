@@ -1,4 +1,5 @@
-/* Any bytes in any character set: decoding does not fail badly; what decodes is UTF-8, and what encodes again decodes to the same. */
+/* Any bytes in any character set: decoding does not fail badly; what decodes is UTF-8, and what encodes again decodes
+ * to the same. */
 #include "dicom/charset.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* Any bytes as a value of any VR, a date, a time, a name, a UID. What is a right DA is a date, a right TM a time, a right UI a UID. */
+/* Any bytes as a value of any VR, a date, a time, a name, a UID. What is a right DA is a date, a right TM a time, a
+ * right UI a UID. */
 #include "dicom/values.h"
 
 #include <stdlib.h>
@@ -25,7 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     dv_uid_from(t, uid, NULL);
     if (t.len > 0 && right &&
-        ((vr == DV_VR_DA && !is_date) || (vr == DV_VR_TM && !is_time) || (vr == DV_VR_PN && !is_name) || (vr == DV_VR_UI && !dv_uid_check(t))))
+        ((vr == DV_VR_DA && !is_date) || (vr == DV_VR_TM && !is_time) || (vr == DV_VR_PN && !is_name) ||
+         (vr == DV_VR_UI && !dv_uid_check(t))))
         abort();
     return 0;
 }

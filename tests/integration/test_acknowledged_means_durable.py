@@ -4,9 +4,8 @@ import subprocess
 
 from lib import trace
 from lib.catalog import Catalog
-from lib.scenario import ROOT, Scenario, Drover
+from lib.scenario import RELEASE, Scenario, Drover
 
-RELEASE = ROOT / "build/release/drover"
 CALLS = "linkat,fsync,fdatasync,write,pwrite64,writev,pwritev,sendto,sendmsg"
 
 

@@ -1,15 +1,14 @@
 """Rules that hang, bomb or reach out: the dataset is held naming rule, file and line, and the engine goes on."""
-import os
 import pathlib
 import subprocess
 import time
 
 from lib.catalog import Catalog
-from lib.scenario import LONG, ROOT, SANITIZED, Scenario
+from lib.scenario import LONG, RELEASE, SANITIZED, Scenario
 
 # DESIGN's list of what hangs a hook-limited Lua for ever, and what a rule has no business with. Each stands on line 3 of its file.
 BOMBS = {
-    "huge-rep": 'string.rep("", 1 << 62)',
+    "empty-rep": 'string.rep("", 1 << 62)',
     "long-rep": 'string.rep("x", 1 << 40)',
     "table-move": "table.move({}, 1, math.maxinteger - 1, 2)",
     "insert-len": "table.insert(setmetatable({}, {__len = function() return 1 << 60 end}), 1, 1)",
@@ -28,6 +27,8 @@ BOMBS = {
     "load": 'load("return 1")()',
     "require": 'require("os")',
 }
+# The first hangs plain Lua; ours sees that it is nothing, and goes on.
+HARMLESS = {"empty-rep"}
 # The 100 ms that a dataset's rules have, twice; an ASan build gets more.
 SECONDS = 1.5 if SANITIZED else 0.2
 
@@ -67,19 +68,22 @@ class Hostile(Scenario):
                     self.assertRegex(published.stderr, rf"{name}\.lua:\d+")
                     continue
                 start = time.monotonic()
-                sent = self.send(self.files[0])
+                sent = self.send(self.files[name in HARMLESS])
                 took = time.monotonic() - start
                 self.assertTrue(self.engine.alive(), f"{name} ended the engine")
                 self.assertEqual(sent.returncode, 0, sent.stderr)
+                self.assertLess(took, SECONDS + 0.5, f"{name} took {took:.2f} s, association and all")
+                if name in HARMLESS:
+                    continue
+                self.assertEqual(self.catalog.count("quarantine"), held + 1, f"{name} did not hold its dataset")
                 row = self.catalog.rows("SELECT * FROM quarantine ORDER BY id DESC LIMIT 1")[0]
                 self.assertEqual((row["state"], row["rule"]), ("held", f"mapping/{name}"), row["reason"])
                 self.assertTrue(row["file"].endswith(f"{name}.lua"), row["file"])
                 self.assertEqual(row["line"], 3, row["reason"])
-                self.assertLess(took, SECONDS + 0.5, f"{name} took {took:.2f} s, association and all")
                 held += 1
         self.assertGreater(held, len(BOMBS) // 2)
         self.assertFalse(pathlib.Path("/tmp/drover-was-here").exists())
-        self.assertEqual(self.catalog.count("instances"), 0, "something was stored past a rule that did not run")
+        self.assertEqual(self.catalog.count("instances"), len(HARMLESS), "something was stored past a rule that did not run")
         # And on it goes, with the rules mended.
         self.assertEqual(self.publish(None, None).returncode, 0)
         self.assertEqual(self.send(*self.files).returncode, 0)
@@ -95,11 +99,10 @@ class Hostile(Scenario):
         self.assertEqual(self.catalog.count("quarantine"), 0)
 
     def test_many_bombs_in_a_row_leave_memory_flat(self):
-        release = ROOT / "build/release/drover"
-        if SANITIZED and not os.access(release, os.X_OK):
+        if not RELEASE.exists():
             self.skipTest("build/release/drover is not built, and AddressSanitizer keeps what is freed")
         self.engine.stop()
-        self.engine.argv[0] = str(release)
+        self.engine.argv[0] = str(RELEASE)
         self.again(self.engine)
         count = 1000 if LONG else 200
         many = self.synth("many", "--studies", 1, "--modalities", "CT", "--instances-per-study", count)

@@ -25,7 +25,9 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BINARY = os.environ.get("DROVER_BIN", str(ROOT / "build/dev/drover"))
-SANITIZED = "/dev/" in BINARY
+# The optimised build, for what AddressSanitizer would distort; tests/run.sh makes it.
+RELEASE = ROOT / "build/release/drover"
+SANITIZED = os.path.exists(BINARY) and b"__asan_init" in pathlib.Path(BINARY).read_bytes()
 LONG = os.environ.get("DROVER_ALL") == "1"
 # An ASan binary under load is some ten times slower than the real one.
 PATIENCE = float(os.environ.get("DROVER_PATIENCE", "60"))

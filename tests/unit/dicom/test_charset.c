@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <pthread.h>
 #include <stdio.h>
 
 typedef struct fixture {
@@ -88,18 +89,23 @@ static void lacks(fixture *f, const char *set, const char *utf8, const char *wor
 
 #define H31 "Yamada^Tarou=\033$B;3ED\033(B^\033$BB@O:\033(B=\033$B$d$^$@\033(B^\033$B$?$m$&\033(B"
 #define H32 "\xD4\xCF\xC0\xDE^\xC0\xDB\xB3=\033$B;3ED\033(J^\033$BB@O:\033(J=\033$B$d$^$@\033(J^\033$B$?$m$&\033(J"
-#define I2                                                                                                                     \
-    "Hong^Gildong=\033$)C\xFB\xF3^\033$)C\xD1\xCE\xD4\xD7=\033$)C\xC8\xAB^\033$)C\xB1\xE6\xB5\xBF"
+#define I2  "Hong^Gildong=\033$)C\xFB\xF3^\033$)C\xD1\xCE\xD4\xD7=\033$)C\xC8\xAB^\033$)C\xB1\xE6\xB5\xBF"
 
 static void every_single_byte_set_decodes(void **state)
 {
     fixture *f = *state;
     decodes(f, "ISO_IR 100", DV_TEXT("Buc^J\xE9r\xF4me"), "Buc^Jérôme");
-    decodes(f, "ISO_IR 100", DV_TEXT("\xC4neas^R\xFC" "diger"), "Äneas^Rüdiger");
+    decodes(f, "ISO_IR 100",
+            DV_TEXT("\xC4neas^R\xFC"
+                    "diger"),
+            "Äneas^Rüdiger");
     decodes(f, "ISO_IR 101", DV_TEXT("Wa\xB3\xEAsa"), "Wałęsa");
     decodes(f, "ISO_IR 109", DV_TEXT("\xA9"), "İ");
     decodes(f, "ISO_IR 110", DV_TEXT("\xBA"), "ē");
-    decodes(f, "ISO_IR 144", DV_TEXT("\xBB\xEE\xDA" "ce\xDC\xD1yp\xD3"), "Люкceмбypг");
+    decodes(f, "ISO_IR 144",
+            DV_TEXT("\xBB\xEE\xDA"
+                    "ce\xDC\xD1yp\xD3"),
+            "Люкceмбypг");
     decodes(f, "ISO_IR 127", DV_TEXT("\xE2\xC8\xC7\xE6\xEA^\xE4\xE6\xD2\xC7\xD1"), "قباني^لنزار");
     decodes(f, "ISO_IR 126", DV_TEXT("\xC4\xE9\xEF\xED\xF5\xF3\xE9\xEF\xF2"), "Διονυσιος");
     decodes(f, "ISO_IR 138", DV_TEXT("\xF9\xF8\xE5\xEF^\xE3\xE1\xE5\xF8\xE4"), "שרון^דבורה");
@@ -118,7 +124,8 @@ static void the_names_of_the_standard_decode(void **state)
     decodes(f, "ISO_IR 192", DV_TEXT("Wang^XiaoDong=王^小東="), "Wang^XiaoDong=王^小東=");
     decodes(f, "GB18030", DV_TEXT("Wang^XiaoDong=\xCD\xF5^\xD0\xA1\xB6\xAB="), "Wang^XiaoDong=王^小东=");
     decodes(f, "GBK", DV_TEXT("\xCD\xF5^\xD0\xA1\xB6\xAB"), "王^小东");
-    decodes(f, "\\ISO 2022 IR 58", DV_TEXT("Zhang^XiaoDong=\033$)A\xD5\xC5^\033$)A\xD0\xA1\xB6\xAB="), "Zhang^XiaoDong=张^小东=");
+    decodes(f, "\\ISO 2022 IR 58", DV_TEXT("Zhang^XiaoDong=\033$)A\xD5\xC5^\033$)A\xD0\xA1\xB6\xAB="),
+            "Zhang^XiaoDong=张^小东=");
     decodes(f, "\\ISO 2022 IR 87\\ISO 2022 IR 159", DV_TEXT("\033$(D0!\033(B"), "丂");
     decodes(f, "ISO 2022 IR 100\\ISO 2022 IR 144", DV_TEXT("M\xFCller^\033-L\xBB\xEE"), "Müller^Лю");
 }
@@ -192,13 +199,33 @@ static void misspelt_terms_are_read(void **state)
 {
     (void)state;
     static const char *const table[][2] = {
-        {"ISO_IR 100", "ISO_IR 100"}, {"ISO-IR 100", "ISO_IR 100"},    {"ISO_IR100", "ISO_IR 100"},     {"ISO IR 100", "ISO_IR 100"},
-        {"IR 100", "ISO_IR 100"},     {"iso_ir 100", "ISO_IR 100"},    {"UTF-8", "ISO_IR 192"},         {"UTF8", "ISO_IR 192"},
-        {"utf-8", "ISO_IR 192"},      {"iso8859-1", "ISO_IR 100"},     {"ISO_8859-15", "ISO_IR 203"},   {"latin1", "ISO_IR 100"},
-        {"ISO_IR 192 ", "ISO_IR 192"}, {"ISO2022IR100", "ISO 2022 IR 100"}, {"ISO 2022 87", NULL},      {"ISO_2022_IR_87", "ISO 2022 IR 87"},
-        {"ISO_IR 87", "ISO 2022 IR 87"}, {"GB2312", "GB18030"},        {"gb18030", "GB18030"},          {"ISO_IR 6", "ISO_IR 6"},
-        {"WINDOWS-1252", NULL},       {"SHIFT_JIS", NULL},             {"EUC-KR", NULL},                {"ISO_IR 999", NULL},
-        {"100", NULL},                {"", NULL},                      {"ISO_IR 1000000000000000000000000000000000", NULL},
+        {"ISO_IR 100", "ISO_IR 100"},
+        {"ISO-IR 100", "ISO_IR 100"},
+        {"ISO_IR100", "ISO_IR 100"},
+        {"ISO IR 100", "ISO_IR 100"},
+        {"IR 100", "ISO_IR 100"},
+        {"iso_ir 100", "ISO_IR 100"},
+        {"UTF-8", "ISO_IR 192"},
+        {"UTF8", "ISO_IR 192"},
+        {"utf-8", "ISO_IR 192"},
+        {"iso8859-1", "ISO_IR 100"},
+        {"ISO_8859-15", "ISO_IR 203"},
+        {"latin1", "ISO_IR 100"},
+        {"ISO_IR 192 ", "ISO_IR 192"},
+        {"ISO2022IR100", "ISO 2022 IR 100"},
+        {"ISO 2022 87", NULL},
+        {"ISO_2022_IR_87", "ISO 2022 IR 87"},
+        {"ISO_IR 87", "ISO 2022 IR 87"},
+        {"GB2312", "GB18030"},
+        {"gb18030", "GB18030"},
+        {"ISO_IR 6", "ISO_IR 6"},
+        {"WINDOWS-1252", NULL},
+        {"SHIFT_JIS", NULL},
+        {"EUC-KR", NULL},
+        {"ISO_IR 999", NULL},
+        {"100", NULL},
+        {"", NULL},
+        {"ISO_IR 1000000000000000000000000000000000", NULL},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         const char *term = dv_charset_term(dv_text_of(table[i][0]));
@@ -218,9 +245,10 @@ static void a_term_that_means_nothing_is_named(void **state)
     dv_text out;
     assert_true(dv_charset_decode(&cs, DV_VR_LO, DV_TEXT("plain"), &f->arena, &out, &f->err));
     assert_false(dv_charset_parse(DV_TEXT("ISO_IR 100\\ISO_IR 192"), &cs, &f->err));
-    assert_false(dv_charset_parse(DV_TEXT("\\ISO 2022 IR 100\\ISO 2022 IR 101\\ISO 2022 IR 109\\ISO 2022 IR 110\\ISO 2022 IR 144\\"
-                                          "ISO 2022 IR 127\\ISO 2022 IR 126\\ISO 2022 IR 138"),
-                                  &cs, &f->err));
+    assert_false(dv_charset_parse(
+        DV_TEXT("\\ISO 2022 IR 100\\ISO 2022 IR 101\\ISO 2022 IR 109\\ISO 2022 IR 110\\ISO 2022 IR 144\\"
+                "ISO 2022 IR 127\\ISO 2022 IR 126\\ISO 2022 IR 138"),
+        &cs, &f->err));
 }
 
 static void odd_combinations_keep_their_sense(void **state)
@@ -242,7 +270,9 @@ static void names_are_written_as_the_standard_shows(void **state)
     encodes(f, "\\ISO 2022 IR 87", "Yamada^Tarou=山田^太郎=やまだ^たろう", DV_TEXT(H31));
     encodes(f, "ISO 2022 IR 13\\ISO 2022 IR 87", "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう", DV_TEXT(H32));
     encodes(f, "\\ISO 2022 IR 149", "Hong^Gildong=洪^吉洞=홍^길동", DV_TEXT(I2));
-    encodes(f, "ISO_IR 100", "Äneas^Rüdiger", DV_TEXT("\xC4neas^R\xFC" "diger"));
+    encodes(f, "ISO_IR 100", "Äneas^Rüdiger",
+            DV_TEXT("\xC4neas^R\xFC"
+                    "diger"));
     encodes(f, "GB18030", "王^小东", DV_TEXT("\xCD\xF5^\xD0\xA1\xB6\xAB"));
     encodes(f, "GB18030", "𠀀", DV_TEXT("\x95\x32\x82\x36"));
     encodes(f, "\\ISO 2022 IR 58", "张^小东", DV_TEXT("\033$)A\xD5\xC5^\033$)A\xD0\xA1\xB6\xAB"));
@@ -273,7 +303,8 @@ static void values_split_at_true_backslashes_only(void **state)
 {
     (void)state;
     dv_text v[4];
-    dv_charset ascii = set_of(""), gb = set_of("GB18030"), jp = set_of("\\ISO 2022 IR 87"), kr = set_of("\\ISO 2022 IR 149");
+    dv_charset ascii = set_of(""), gb = set_of("GB18030"), jp = set_of("\\ISO 2022 IR 87"),
+               kr = set_of("\\ISO 2022 IR 149");
     assert_int_equal(dv_charset_split(&ascii, DV_TEXT("a\\\\b"), v, 4), 3);
     assert_true(dv_text_is(v[0], "a"));
     assert_int_equal(v[1].len, 0);
@@ -289,7 +320,8 @@ static void values_split_at_true_backslashes_only(void **state)
     assert_int_equal(dv_charset_split(&jp, DV_TEXT("\033$B\\=\033(B\\b"), v, 4), 2);
     assert_true(dv_text_is(v[1], "b"));
     assert_int_equal(dv_charset_split(&kr, DV_TEXT("\033$)C\xFB\xF3\\b"), v, 4), 2);
-    assert_int_equal(dv_charset_split(&jp, DV_TEXT("\033$B\\"), v, 4), 1); /* cut short: no byte behind the end is read */
+    assert_int_equal(dv_charset_split(&jp, DV_TEXT("\033$B\\"), v, 4),
+                     1); /* cut short: no byte behind the end is read */
 }
 
 static void detection_claims_only_what_is_sure(void **state)
@@ -339,6 +371,37 @@ static void a_long_value_outgrows_its_first_room(void **state)
     assert_memory_equal(back.at, bytes, sizeof bytes);
 }
 
+static void *decode_many(void *user)
+{
+    dv_arena arena;
+    dv_arena_init(&arena, 0);
+    const dv_charset *cs = user;
+    for (int i = 0; i < 200; i++) {
+        dv_text out;
+        if (!dv_charset_decode(cs, DV_VR_PN, DV_TEXT(H32), &arena, &out, NULL) ||
+            !dv_text_is(out, "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう"))
+            user = NULL;
+        dv_arena_reset(&arena);
+    }
+    dv_arena_free(&arena);
+    return user;
+}
+
+/* Handles are kept a thread; the leak checker sees that they go with it. */
+static void threads_share_a_charset(void **state)
+{
+    (void)state;
+    dv_charset cs = set_of("ISO 2022 IR 13\\ISO 2022 IR 87");
+    pthread_t thread[4];
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, decode_many, &cs), 0);
+    for (int i = 0; i < 4; i++) {
+        void *good = NULL;
+        pthread_join(thread[i], &good);
+        assert_non_null(good);
+    }
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -360,6 +423,7 @@ int main(void)
         CASE(detection_claims_only_what_is_sure),
         CASE(utf8_is_checked_strictly),
         CASE(a_long_value_outgrows_its_first_room),
+        CASE(threads_share_a_charset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* Every file of charset/ in the real data: its name is the known one, and what is written there DCMTK reads the same. */
+/* Every file of charset/ in the real data: its name is the known one, and what is written there DCMTK reads the same.
+ */
 #include "base/file.h"
 #include "dicom/part10.h"
 #include "dicom/write.h"
@@ -14,8 +15,8 @@
 
 typedef struct row {
     const char *file, *path, *name, *added;
-    bool dcmtk;  /* dcm2json has the character set; of this system's iconv it lacks the Japanese ones */
-    bool exact;  /* the same name written again gives the same bytes */
+    bool dcmtk; /* dcm2json has the character set; of this system's iconv it lacks the Japanese ones */
+    bool exact; /* the same name written again gives the same bytes */
 } row;
 
 /* ADDED is written as the name in place of it: letters of the same set, in all groups. */
@@ -31,11 +32,15 @@ static const row rows[] = {
     {"chrI2", "PatientName", "Hong^Gildong=洪^吉洞=홍^길동", "Kim^A=金^吉=김^희중", true, true},
     {"chrJapMulti", "PatientName", "やまだ^たろう", "たろう^やまだ", false, true},
     {"chrJapMultiExplicitIR6", "PatientName", "やまだ^たろう", "たろう^やまだ", false, true},
-    {"chrKoreanMulti", "PatientName", "김희중", "홍길동", true, false}, /* it ends with an escape to ASCII that nothing needs */
+    {"chrKoreanMulti", "PatientName", "김희중", "홍길동", true,
+     false}, /* it ends with an escape to ASCII that nothing needs */
     {"chrRuss", "PatientName", "Люкceмбypг", "Йюль^Ёж", true, true},
-    /* DCMTK does not convert items that have a character set of their own; in both its escapes go to ASCII in place of Roman */
-    {"chrSQEncoding", "RequestedProcedureCodeSequence[1].PatientName", "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう", "ﾀﾅｶ=田中", false, false},
-    {"chrSQEncoding1", "RequestedProcedureCodeSequence[1].PatientName", "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう", "ﾀﾅｶ=田中", false, false},
+    /* DCMTK does not convert items that have a character set of their own; in both its escapes go to ASCII in place of
+       Roman */
+    {"chrSQEncoding", "RequestedProcedureCodeSequence[1].PatientName", "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう", "ﾀﾅｶ=田中",
+     false, false},
+    {"chrSQEncoding1", "RequestedProcedureCodeSequence[1].PatientName", "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう", "ﾀﾅｶ=田中",
+     false, false},
     {"chrX1", "PatientName", "Wang^XiaoDong=王^小東=", "Li=李^小東=", true, true},
     {"chrX2", "PatientName", "Wang^XiaoDong=王^小东=", "Li=李^小东=", true, true},
 };
@@ -135,7 +140,8 @@ static void an_edited_name_is_read_back(void **state)
         set(&f, &rows[i], rows[i].added);
         dv_text bytes = written(&f, &rows[i]);
         dv_index *ix = dv_arena_zalloc(&f.arena, 1, sizeof *ix);
-        assert_true(dv_index_all(ix, &f.arena, dv_dataset_index(f.ds)->encoding, (const uint8_t *)bytes.at, bytes.len, &f.err));
+        assert_true(
+            dv_index_all(ix, &f.arena, dv_dataset_index(f.ds)->encoding, (const uint8_t *)bytes.at, bytes.len, &f.err));
         dv_dataset *again = dv_dataset_open(&f.arena, ix, &f.err);
         has(&f, again, &rows[i], rows[i].added);
         close_file(&f);
@@ -184,7 +190,8 @@ static void dcmtk_reads_an_edited_name_the_same(void **state)
         assert_true(dv_part10_write(&f.meta, &f.arena, &head, NULL, &f.err));
         int fd = mkstemp(name);
         assert_true(fd >= 0);
-        assert_true(dv_write_all(fd, head.at, head.len, name, &f.err) && dv_write_all(fd, bytes.at, bytes.len, name, &f.err));
+        assert_true(dv_write_all(fd, head.at, head.len, name, &f.err) &&
+                    dv_write_all(fd, bytes.at, bytes.len, name, &f.err));
         close(fd);
         snprintf(command, sizeof command, "dcm2json -q -fc %s", name);
         FILE *p = popen(command, "r");

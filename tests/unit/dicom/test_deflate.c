@@ -118,8 +118,10 @@ static void nothing_deflates_to_a_valid_stream(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_was_deflated_inflates_to_the_same), cmocka_unit_test(bytes_may_arrive_one_by_one),
-        cmocka_unit_test(a_bomb_ends_at_the_limit),               cmocka_unit_test(garbage_and_cut_streams_are_told_apart),
+        cmocka_unit_test(what_was_deflated_inflates_to_the_same),
+        cmocka_unit_test(bytes_may_arrive_one_by_one),
+        cmocka_unit_test(a_bomb_ends_at_the_limit),
+        cmocka_unit_test(garbage_and_cut_streams_are_told_apart),
         cmocka_unit_test(nothing_deflates_to_a_valid_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

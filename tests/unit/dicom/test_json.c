@@ -81,7 +81,7 @@ static void prints(fixture *f, dv_json_options o, const char *json)
     assert_string_equal(f->out.at, json);
 }
 
-#define PLAIN ((dv_json_options){0})
+#define PLAIN               ((dv_json_options){0})
 #define E(tag, vr, literal) element(f, tag, vr, DV_TEXT(literal))
 
 static void text_values_lose_their_padding(void **state)
@@ -93,7 +93,8 @@ static void text_values_lose_their_padding(void **state)
     E(0x00081030, "LO", " a b ");
     E(0x00104000, "LT", " a\\b ");
     prints(f, PLAIN,
-           "{\"00080018\":{\"vr\":\"UI\",\"Value\":[\"1.2.3\"]},\"00080020\":{\"vr\":\"DA\"},\"00080060\":{\"vr\":\"CS\",\"Value\":[\"CT\"]},"
+           "{\"00080018\":{\"vr\":\"UI\",\"Value\":[\"1.2.3\"]},\"00080020\":{\"vr\":\"DA\"},\"00080060\":{\"vr\":"
+           "\"CS\",\"Value\":[\"CT\"]},"
            "\"00081030\":{\"vr\":\"LO\",\"Value\":[\"a b\"]},\"00104000\":{\"vr\":\"LT\",\"Value\":[\" a\\\\b\"]}}");
 }
 
@@ -147,10 +148,12 @@ static void numbers_are_read_in_their_byte_order(void **state)
         number(f, 0x0102, 2);
         number(f, 0x0304, 2);
         head(f, 0x00283020, "US", 0);
-        prints(f, PLAIN,
-               "{\"00189445\":{\"vr\":\"FL\",\"Value\":[0.1,\"NaN\"]},\"00209165\":{\"vr\":\"AT\",\"Value\":[\"00100020\"]},"
-               "\"00280106\":{\"vr\":\"SS\",\"Value\":[-2,3]},\"00283010\":{\"vr\":\"OW\",\"InlineBinary\":\"AgEEAw==\"},"
-               "\"00283020\":{\"vr\":\"US\"}}");
+        prints(
+            f, PLAIN,
+            "{\"00189445\":{\"vr\":\"FL\",\"Value\":[0.1,\"NaN\"]},\"00209165\":{\"vr\":\"AT\",\"Value\":[\"00100020\"]"
+            "},"
+            "\"00280106\":{\"vr\":\"SS\",\"Value\":[-2,3]},\"00283010\":{\"vr\":\"OW\",\"InlineBinary\":\"AgEEAw==\"},"
+            "\"00283020\":{\"vr\":\"US\"}}");
     }
 }
 
@@ -174,7 +177,8 @@ static void sequences_nest_and_items_may_be_empty(void **state)
     head(f, DV_ITEM_END, "", 0);
     head(f, DV_SEQUENCE_END, "", 0);
     prints(f, PLAIN,
-           "{\"00400275\":{\"vr\":\"SQ\",\"Value\":[{},{\"00400007\":{\"vr\":\"LO\",\"Value\":[\"a\"]},\"00400008\":{\"vr\":\"SQ\"}}]}}");
+           "{\"00400275\":{\"vr\":\"SQ\",\"Value\":[{},{\"00400007\":{\"vr\":\"LO\",\"Value\":[\"a\"]},\"00400008\":{"
+           "\"vr\":\"SQ\"}}]}}");
 }
 
 static void an_item_has_its_own_character_set(void **state)
@@ -203,7 +207,8 @@ static void text_outside_its_set_does_not_stop_the_print(void **state)
     E(0x00080070, "LO", "M\xFCller");
     E(0x00080080, "LO", "Müller ");
     prints(f, PLAIN,
-           "{\"00080005\":{\"vr\":\"CS\",\"Value\":[\"ISO_IR 192\"]},\"00080070\":{\"vr\":\"LO\",\"Value\":[\"M\xEF\xBF\xBDller\"]},"
+           "{\"00080005\":{\"vr\":\"CS\",\"Value\":[\"ISO_IR "
+           "192\"]},\"00080070\":{\"vr\":\"LO\",\"Value\":[\"M\xEF\xBF\xBDller\"]},"
            "\"00080080\":{\"vr\":\"LO\",\"Value\":[\"Müller\"]}}");
 }
 
@@ -221,7 +226,8 @@ static void faulty_order_comes_out_sorted_and_once(void **state)
     E(0x00080060, "CS", "CT");
     E(0x00100020, "LO", "1 ");
     E(0x00100000, "UL", "\4\0\0\0");
-    prints(f, PLAIN, "{\"00080060\":{\"vr\":\"CS\",\"Value\":[\"CT\"]},\"00100020\":{\"vr\":\"LO\",\"Value\":[\"1\"]}}");
+    prints(f, PLAIN,
+           "{\"00080060\":{\"vr\":\"CS\",\"Value\":[\"CT\"]},\"00100020\":{\"vr\":\"LO\",\"Value\":[\"1\"]}}");
 }
 
 static void a_vr_that_is_none_is_un(void **state)
@@ -229,7 +235,9 @@ static void a_vr_that_is_none_is_un(void **state)
     fixture *f = *state;
     E(0x00091001, "ZZ", "\1\2");
     E(0x00100020, "UN", "abc\0");
-    prints(f, PLAIN, "{\"00091001\":{\"vr\":\"UN\",\"InlineBinary\":\"AQI=\"},\"00100020\":{\"vr\":\"UN\",\"InlineBinary\":\"YWJjAA==\"}}");
+    prints(f, PLAIN,
+           "{\"00091001\":{\"vr\":\"UN\",\"InlineBinary\":\"AQI=\"},\"00100020\":{\"vr\":\"UN\",\"InlineBinary\":"
+           "\"YWJjAA==\"}}");
 }
 
 static void pixel_data_is_left_out_when_asked(void **state)
@@ -256,10 +264,12 @@ static void pretty_is_indented(void **state)
 static void the_meta_group_is_printed_when_asked(void **state)
 {
     fixture *f = *state;
-    dv_file_meta meta = {.sop_class = DV_TEXT("1.2"), .sop_instance = DV_TEXT("1.2.3"), .transfer_syntax = DV_TEXT(DV_UID_EXPLICIT_LE)};
+    dv_file_meta meta = {
+        .sop_class = DV_TEXT("1.2"), .sop_instance = DV_TEXT("1.2.3"), .transfer_syntax = DV_TEXT(DV_UID_EXPLICIT_LE)};
     E(0x00080060, "CS", "CT");
     assert_true(dv_json_write(dataset(f), &meta, (dv_json_options){.meta = true}, &f->out, &f->err));
-    const char *begin = "{\"00020001\":{\"vr\":\"OB\",\"InlineBinary\":\"AAE=\"},\"00020002\":{\"vr\":\"UI\",\"Value\":[\"1.2\"]},";
+    const char *begin =
+        "{\"00020001\":{\"vr\":\"OB\",\"InlineBinary\":\"AAE=\"},\"00020002\":{\"vr\":\"UI\",\"Value\":[\"1.2\"]},";
     assert_memory_equal(f->out.at, begin, strlen(begin));
     assert_non_null(strstr(f->out.at, "},\"00080060\":{"));
 }
@@ -274,7 +284,8 @@ static void edits_are_printed(void **state)
     assert_true(dv_dataset_put(ds, DV_PatientID, DV_TEXT("7"), &f->err));
     if (!dv_json_write(ds, NULL, (dv_json_options){.no_pixel_data = true}, &f->out, &f->err))
         fail_msg("%s", f->err.message);
-    assert_string_equal(f->out.at, "{\"00080060\":{\"vr\":\"CS\",\"Value\":[\"MR\"]},\"00100020\":{\"vr\":\"LO\",\"Value\":[\"7\"]}}");
+    assert_string_equal(
+        f->out.at, "{\"00080060\":{\"vr\":\"CS\",\"Value\":[\"MR\"]},\"00100020\":{\"vr\":\"LO\",\"Value\":[\"7\"]}}");
 }
 
 static void the_listing_shows_nesting_and_cuts_what_is_long(void **state)
@@ -299,7 +310,9 @@ static void the_listing_shows_nesting_and_cuts_what_is_long(void **state)
     assert_null(strchr(f->out.at, '\033'));
     assert_non_null(strstr(f->out.at, "(0040,0275) SQ (1 item)"));
     assert_non_null(strstr(f->out.at, "\n  (FFFE,E000)    item 1"));
-    assert_non_null(strstr(f->out.at, "\n    (0040,0007) LO [0123456789012345678901234567890123456789012345678901234567890123...] # 70, "));
+    assert_non_null(
+        strstr(f->out.at,
+               "\n    (0040,0007) LO [0123456789012345678901234567890123456789012345678901234567890123...] # 70, "));
     assert_non_null(strstr(f->out.at, "(7FE0,0010) OB (compressed)"));
     assert_non_null(strstr(f->out.at, "offset table"));
     assert_non_null(strstr(f->out.at, "fragment 1"));

@@ -34,34 +34,36 @@ static int teardown(void **state)
 
 /* ---- files by hand ---- */
 
-#define EXPLICIT_LE                                                                                                            \
-    "\x08\0\x05\0CS\x0A\0ISO_IR 100"                                                                                           \
-    "\x08\0\x16\0UI\x04\0"                                                                                                     \
-    "1.2\0"                                                                                                                    \
-    "\x08\0\x18\0UI\x06\0"                                                                                                     \
-    "1.2.3\0"                                                                                                                  \
-    "\x10\0\x10\0PN\x04\0"                                                                                                     \
+#define EXPLICIT_LE                                                                                                    \
+    "\x08\0\x05\0CS\x0A\0ISO_IR 100"                                                                                   \
+    "\x08\0\x16\0UI\x04\0"                                                                                             \
+    "1.2\0"                                                                                                            \
+    "\x08\0\x18\0UI\x06\0"                                                                                             \
+    "1.2.3\0"                                                                                                          \
+    "\x10\0\x10\0PN\x04\0"                                                                                             \
     "A^B "
-#define EXPLICIT_BE                                                                                                            \
-    "\0\x08\0\x05"                                                                                                             \
-    "CS\0\x0AISO_IR 100"                                                                                                       \
-    "\0\x08\0\x16UI\0\x04"                                                                                                     \
-    "1.2\0"                                                                                                                    \
-    "\0\x08\0\x18UI\0\x06"                                                                                                     \
-    "1.2.3\0"                                                                                                                  \
-    "\0\x10\0\x10PN\0\x04"                                                                                                     \
+#define EXPLICIT_BE                                                                                                    \
+    "\0\x08\0\x05"                                                                                                     \
+    "CS\0\x0AISO_IR 100"                                                                                               \
+    "\0\x08\0\x16UI\0\x04"                                                                                             \
+    "1.2\0"                                                                                                            \
+    "\0\x08\0\x18UI\0\x06"                                                                                             \
+    "1.2.3\0"                                                                                                          \
+    "\0\x10\0\x10PN\0\x04"                                                                                             \
     "A^B "
-#define IMPLICIT_LE                                                                                                            \
-    "\x08\0\x05\0\x0A\0\0\0ISO_IR 100"                                                                                         \
-    "\x08\0\x16\0\x04\0\0\0"                                                                                                   \
-    "1.2\0"                                                                                                                    \
-    "\x08\0\x18\0\x06\0\0\0"                                                                                                   \
-    "1.2.3\0"                                                                                                                  \
-    "\x10\0\x10\0\x04\0\0\0"                                                                                                   \
+#define IMPLICIT_LE                                                                                                    \
+    "\x08\0\x05\0\x0A\0\0\0ISO_IR 100"                                                                                 \
+    "\x08\0\x16\0\x04\0\0\0"                                                                                           \
+    "1.2\0"                                                                                                            \
+    "\x08\0\x18\0\x06\0\0\0"                                                                                           \
+    "1.2.3\0"                                                                                                          \
+    "\x10\0\x10\0\x04\0\0\0"                                                                                           \
     "A^B "
-#define PREAMBLE_DICM                                                                                                          \
-    "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" \
-    "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" \
+#define PREAMBLE_DICM                                                                                                  \
+    "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" \
+    "\0\0\0\0\0\0\0\0"                                                                                                 \
+    "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" \
+    "\0\0\0\0\0\0\0\0"                                                                                                 \
     "DICM"
 
 static void add(fixture *f, dv_text t)
@@ -129,7 +131,9 @@ static void files_without_preamble_or_meta_are_read_by_trial(void **state)
     static const struct {
         dv_text data;
         const char *syntax;
-    } rows[] = {{DV_TEXT(EXPLICIT_LE), DV_UID_EXPLICIT_LE}, {DV_TEXT(EXPLICIT_BE), DV_UID_EXPLICIT_BE}, {DV_TEXT(IMPLICIT_LE), DV_UID_IMPLICIT_LE}};
+    } rows[] = {{DV_TEXT(EXPLICIT_LE), DV_UID_EXPLICIT_LE},
+                {DV_TEXT(EXPLICIT_BE), DV_UID_EXPLICIT_BE},
+                {DV_TEXT(IMPLICIT_LE), DV_UID_IMPLICIT_LE}};
     fixture *f = *state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         dv_buffer_clear(&f->file);
@@ -149,7 +153,8 @@ static void files_without_preamble_or_meta_are_read_by_trial(void **state)
 static void a_wrong_declared_syntax_is_found_out(void **state)
 {
     fixture *f = *state;
-    static const char *const declared[] = {DV_UID_EXPLICIT_LE, DV_UID_EXPLICIT_BE, DV_UID_IMPLICIT_LE, DV_UID_DEFLATED_LE, "1.2.840.10008.1.2.4.50"};
+    static const char *const declared[] = {DV_UID_EXPLICIT_LE, DV_UID_EXPLICIT_BE, DV_UID_IMPLICIT_LE,
+                                           DV_UID_DEFLATED_LE, "1.2.840.10008.1.2.4.50"};
     for (size_t i = 0; i < 5; i++) {
         dv_buffer_clear(&f->file);
         ADD(PREAMBLE_DICM);
@@ -266,7 +271,10 @@ static void what_is_no_dicom_is_named(void **state)
 static void a_file_cut_within_its_meta_group_is_truncated(void **state)
 {
     fixture *f = *state;
-    refuses(f, DV_TEXT(PREAMBLE_DICM "\2\0\x10\0UI\x14\0" "1.2.84"), DV_ERR_TRUNCATED, "(0002,0010)");
+    refuses(f,
+            DV_TEXT(PREAMBLE_DICM "\2\0\x10\0UI\x14\0"
+                                  "1.2.84"),
+            DV_ERR_TRUNCATED, "(0002,0010)");
 }
 
 /* Every prefix of a good file: an error or fewer elements, never a read behind the end. */
@@ -290,7 +298,8 @@ static void a_beginning_of_the_file_is_enough_to_read_the_meta(void **state)
     fixture *f = *state;
     ADD(PREAMBLE_DICM);
     add_syntax(f, DV_UID_EXPLICIT_LE);
-    ADD(EXPLICIT_LE "\xE0\x7F\x10\0OB\0\0\xFF\xFF\xFF\x7F" "abc");
+    ADD(EXPLICIT_LE "\xE0\x7F\x10\0OB\0\0\xFF\xFF\xFF\x7F"
+                    "abc");
     assert_true(dv_part10_read(bytes(f), f->file.len, &f->arena, &f->meta, &f->err));
     assert_true(dv_text_is(f->meta.sop_instance, "1.2.3"));
     refuses(f, dv_buffer_as_text(&f->file), DV_ERR_TRUNCATED, "(7FE0,0010)");
@@ -299,8 +308,12 @@ static void a_beginning_of_the_file_is_enough_to_read_the_meta(void **state)
 static void what_is_written_is_read_again(void **state)
 {
     fixture *f = *state;
-    dv_file_meta meta = {.sop_class = DV_TEXT("1.2"), .sop_instance = DV_TEXT("1.2.3"), .transfer_syntax = DV_TEXT(DV_UID_EXPLICIT_LE),
-                         .source_aet = DV_TEXT("SOURCE1"), .private_creator = DV_TEXT("2.25.7"), .private_bytes = DV_TEXT("\1seal\0\2")};
+    dv_file_meta meta = {.sop_class = DV_TEXT("1.2"),
+                         .sop_instance = DV_TEXT("1.2.3"),
+                         .transfer_syntax = DV_TEXT(DV_UID_EXPLICIT_LE),
+                         .source_aet = DV_TEXT("SOURCE1"),
+                         .private_creator = DV_TEXT("2.25.7"),
+                         .private_bytes = DV_TEXT("\1seal\0\2")};
     dv_text out, value;
     size_t at = 0, private_at = 0, count = 0;
     assert_true(dv_part10_write(&meta, &f->arena, &out, &private_at, &f->err));
@@ -333,7 +346,8 @@ static void what_is_written_is_read_again(void **state)
 static void a_meta_without_extras_leaves_them_out(void **state)
 {
     fixture *f = *state;
-    dv_file_meta meta = {.sop_class = DV_TEXT("1.2"), .sop_instance = DV_TEXT("1.2.3"), .transfer_syntax = DV_TEXT(DV_UID_IMPLICIT_LE)};
+    dv_file_meta meta = {
+        .sop_class = DV_TEXT("1.2"), .sop_instance = DV_TEXT("1.2.3"), .transfer_syntax = DV_TEXT(DV_UID_IMPLICIT_LE)};
     dv_text out;
     assert_true(dv_part10_write(&meta, &f->arena, &out, NULL, &f->err));
     add(f, out);
