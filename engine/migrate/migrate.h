@@ -46,7 +46,10 @@ typedef struct dv_migrate_options {
 /* Voids the leases of an earlier process (this one holds the data directory's lock), puts its unfinished jobs back in the queue, closes
  * its open attempts as "interrupted", starts the workers. NULL on failure. */
 dv_migrate *dv_migrate_start(const dv_migrate_options *options, dv_error *err);
-/* Abandons what is under way: those jobs are queued again and cost no try. Unset the ingest's hooks, or stop the SCP, before. M may be NULL. */
+/* Abandons what is under way: those jobs are queued again and cost no try; the workers end. M may still be told of arrivals, so this comes
+ * before the SCP's stop, or the source would count what is still sent as failed. M may be NULL. */
+void dv_migrate_quiesce(dv_migrate *m);
+/* The same where it was not done, then frees M: nobody may know it any more (the SCP is stopped). M may be NULL. */
 void dv_migrate_stop(dv_migrate *m);
 
 /* For dv_ingest_hooks, with the dv_migrate as user. */

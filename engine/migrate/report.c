@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-enum { DEFAULT_LIMIT = 100, MOST = 1000, SECONDS = 30 };
+enum { DEFAULT_LIMIT = 100, MOST = 100000, SECONDS = 30 };
 
 /* ---- rows to objects ---- */
 
@@ -305,7 +305,8 @@ cJSON *dv_job_json(dv_db *db, int64_t job, dv_error *err)
                                 "i", job),
                     "ji", err);
     cJSON *more = list ? cJSON_GetArrayItem(list, 0) : NULL;
-    bool ok = more && add(j, "evidence", cJSON_DetachItemFromObjectCaseSensitive(more, "evidence")) &&
+    const char *level = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(more, "evidence"), "stands_on"));
+    bool ok = more && add(j, "verdict_stands_on", cJSON_CreateString(level ? level : "")) && add(j, "evidence", cJSON_DetachItemFromObjectCaseSensitive(more, "evidence")) &&
               add(j, "further_answers", cJSON_DetachItemFromObjectCaseSensitive(more, "further_answers"));
     cJSON_Delete(list);
     cJSON *attempts = ok ? array_of(dv_db_query(db, err,

@@ -695,7 +695,7 @@ dv_migrate *dv_migrate_start(const dv_migrate_options *options, dv_error *err)
     return NULL;
 }
 
-void dv_migrate_stop(dv_migrate *m)
+void dv_migrate_quiesce(dv_migrate *m)
 {
     if (!m)
         return;
@@ -709,11 +709,21 @@ void dv_migrate_stop(dv_migrate *m)
     pthread_cond_broadcast(&m->changed);
     pthread_mutex_unlock(&m->lock);
     for (int i = 0; i < DV_MAX_WORKERS; i++) {
-        if (m->workers[i].started)
-            pthread_join(m->workers[i].thread, NULL);
-        dv_links_close(&m->workers[i].links);
-        pthread_cond_destroy(&m->workers[i].run.arrival);
+        dv_worker *w = &m->workers[i];
+        if (w->started)
+            pthread_join(w->thread, NULL);
+        w->started = false;
+        dv_links_close(&w->links);
     }
+}
+
+void dv_migrate_stop(dv_migrate *m)
+{
+    if (!m)
+        return;
+    dv_migrate_quiesce(m);
+    for (int i = 0; i < DV_MAX_WORKERS; i++)
+        pthread_cond_destroy(&m->workers[i].run.arrival);
     pthread_cond_destroy(&m->work);
     pthread_cond_destroy(&m->changed);
     pthread_mutex_destroy(&m->claim);
