@@ -1,4 +1,5 @@
-/* drover dump: a DICOM file as a listing for people, or as the DICOM JSON model. Reads files only; needs no data directory. */
+/* drover dump: a DICOM file as a listing for people, or as the DICOM JSON model. Reads files only; needs no data
+ * directory. */
 #include "cmd/verbs.h"
 
 #include "base/file.h"
@@ -18,7 +19,8 @@ static const dv_option options[] = {
 static void say_read_past(const char *path, const dv_file_meta *meta)
 {
     if (meta->wrong_meta)
-        fprintf(stderr, "drover dump: %s: the declared transfer syntax is not the data's; read as %.*s\n", path, DV_ARG(meta->transfer_syntax));
+        fprintf(stderr, "drover dump: %s: the declared transfer syntax is not the data's; read as %.*s\n", path,
+                DV_ARG(meta->transfer_syntax));
     else if (meta->no_meta)
         fprintf(stderr, "drover dump: %s: no File Meta group; read as %.*s\n", path, DV_ARG(meta->transfer_syntax));
 }
@@ -40,7 +42,8 @@ static bool dump_file(const dv_args *args, const char *path, dv_error *err)
         say_read_past(path, &meta);
     if (good && !json && args->count > 1)
         dv_buffer_printf(&out, "# %s\n", path);
-    good = good && (json ? dv_json_write(ds, &meta, o, &out, err) && dv_buffer_string(&out, "\n") : dv_dump_write(ds, &meta, &out, err));
+    good = good && (json ? dv_json_write(ds, &meta, o, &out, err) && dv_buffer_string(&out, "\n")
+                         : dv_dump_write(ds, &meta, &out, err));
     if (good && out.failed)
         good = dv_fail(err, DV_ERR_MEMORY, "no memory for the text");
     dv_arena_free(&arena);

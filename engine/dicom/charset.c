@@ -24,20 +24,23 @@ const dv_code_element dv_code_elements[DV_CODE_COUNT] = {
     {"GBK", NULL, "GBK", NULL, NULL, DV_CODE_GB},
 };
 
-/* Terms of other worlds, by their letters and digits alone in upper case. Windows code pages and EUC without escapes are no
- * character sets of DICOM: nothing is guessed for them. */
+/* Terms of other worlds, by their letters and digits alone in upper case. Windows code pages and EUC without escapes
+ * are no character sets of DICOM: nothing is guessed for them. */
 static const struct {
     const char *key, *term;
 } aliases[] = {
-    {"ASCII", "ISO_IR 6"},         {"USASCII", "ISO_IR 6"},       {"DEFAULT", "ISO_IR 6"},      {"ISO646", "ISO_IR 6"},
-    {"LATIN1", "ISO_IR 100"},      {"L1", "ISO_IR 100"},          {"ISO88591", "ISO_IR 100"},   {"88591", "ISO_IR 100"},
-    {"LATIN2", "ISO_IR 101"},      {"ISO88592", "ISO_IR 101"},    {"LATIN3", "ISO_IR 109"},     {"ISO88593", "ISO_IR 109"},
-    {"LATIN4", "ISO_IR 110"},      {"ISO88594", "ISO_IR 110"},    {"CYRILLIC", "ISO_IR 144"},   {"ISO88595", "ISO_IR 144"},
-    {"ARABIC", "ISO_IR 127"},      {"ISO88596", "ISO_IR 127"},    {"GREEK", "ISO_IR 126"},      {"ISO88597", "ISO_IR 126"},
-    {"HEBREW", "ISO_IR 138"},      {"ISO88598", "ISO_IR 138"},    {"LATIN5", "ISO_IR 148"},     {"ISO88599", "ISO_IR 148"},
-    {"LATIN9", "ISO_IR 203"},      {"ISO885915", "ISO_IR 203"},   {"TIS620", "ISO_IR 166"},     {"THAI", "ISO_IR 166"},
-    {"ISO885911", "ISO_IR 166"},   {"JISX0201", "ISO_IR 13"},     {"UTF8", "ISO_IR 192"},       {"ISO10646", "ISO_IR 192"},
-    {"GB2312", "GB18030"},         {"CP936", "GBK"},              {"ISOIR18030", "GB18030"},
+    {"ASCII", "ISO_IR 6"},      {"USASCII", "ISO_IR 6"},     {"DEFAULT", "ISO_IR 6"},
+    {"ISO646", "ISO_IR 6"},     {"LATIN1", "ISO_IR 100"},    {"L1", "ISO_IR 100"},
+    {"ISO88591", "ISO_IR 100"}, {"88591", "ISO_IR 100"},     {"LATIN2", "ISO_IR 101"},
+    {"ISO88592", "ISO_IR 101"}, {"LATIN3", "ISO_IR 109"},    {"ISO88593", "ISO_IR 109"},
+    {"LATIN4", "ISO_IR 110"},   {"ISO88594", "ISO_IR 110"},  {"CYRILLIC", "ISO_IR 144"},
+    {"ISO88595", "ISO_IR 144"}, {"ARABIC", "ISO_IR 127"},    {"ISO88596", "ISO_IR 127"},
+    {"GREEK", "ISO_IR 126"},    {"ISO88597", "ISO_IR 126"},  {"HEBREW", "ISO_IR 138"},
+    {"ISO88598", "ISO_IR 138"}, {"LATIN5", "ISO_IR 148"},    {"ISO88599", "ISO_IR 148"},
+    {"LATIN9", "ISO_IR 203"},   {"ISO885915", "ISO_IR 203"}, {"TIS620", "ISO_IR 166"},
+    {"THAI", "ISO_IR 166"},     {"ISO885911", "ISO_IR 166"}, {"JISX0201", "ISO_IR 13"},
+    {"UTF8", "ISO_IR 192"},     {"ISO10646", "ISO_IR 192"},  {"GB2312", "GB18030"},
+    {"CP936", "GBK"},           {"ISOIR18030", "GB18030"},
 };
 
 /* Letters and digits of T in upper case; false when there are too many to be a term. */
@@ -67,6 +70,12 @@ static bool key_equal(const char *key, const char *term)
 const char *dv_charset_term(dv_text misspelt)
 {
     char key[32];
+    for (size_t i = 0; i < DV_CODE_COUNT; i++) { /* nearly always it is spelt right */
+        if (dv_code_elements[i].term && dv_text_is(misspelt, dv_code_elements[i].term))
+            return dv_code_elements[i].term;
+        if (dv_code_elements[i].extended && dv_text_is(misspelt, dv_code_elements[i].extended))
+            return dv_code_elements[i].extended;
+    }
     if (!key_of(misspelt, key, sizeof key))
         return NULL;
     for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++)
@@ -137,12 +146,14 @@ bool dv_charset_parse(dv_text value, dv_charset *out, dv_error *err)
             e = term ? element_of(term, &cs.iso2022) : NULL;
         }
         if (!e)
-            return dv_fail(err, DV_ERR_CHARSET, "SpecificCharacterSet has '%.*s', which is no defined term of PS3.3 C.12.1.1.2",
+            return dv_fail(err, DV_ERR_CHARSET,
+                           "SpecificCharacterSet has '%.*s', which is no defined term of PS3.3 C.12.1.1.2",
                            DV_ARG(one));
         if (alone(e)) {
             /* It forbids code extensions. First, or behind nothing but ASCII (which it contains), it stands for all. */
             if (n > 0 && !(cs.count == 1 && cs.elements[0]->form == DV_CODE_ASCII))
-                return dv_fail(err, DV_ERR_CHARSET, "SpecificCharacterSet '%.*s' combines %s with other sets", DV_ARG(value), e->term);
+                return dv_fail(err, DV_ERR_CHARSET, "SpecificCharacterSet '%.*s' combines %s with other sets",
+                               DV_ARG(value), e->term);
             *out = (dv_charset){.elements = {e}, .count = 1, .multibyte = true};
             return true;
         }

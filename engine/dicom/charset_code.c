@@ -138,7 +138,8 @@ static const char *name_of(const dv_code_element *e)
     return e->term ? e->term : e->extended;
 }
 
-/* All of IN through iconv. *BAD: how many bytes of IN came before the one that failed; SIZE_MAX when it was not the text's fault. */
+/* All of IN through iconv. *BAD: how many bytes of IN came before the one that failed; SIZE_MAX when it was not the
+ * text's fault. */
 static bool convert(iconv_t cd, dv_text in, sink *out, size_t *bad, dv_error *err)
 {
     char *from = (char *)(uintptr_t)in.at;
@@ -164,7 +165,8 @@ static bool convert(iconv_t cd, dv_text in, sink *out, size_t *bad, dv_error *er
 
 static bool no_text(dv_error *err, dv_text bytes, size_t offset, const char *set)
 {
-    return dv_fail(err, DV_ERR_CHARSET, "byte %02X at offset %zu is no text in %s", (unsigned char)bytes.at[offset], offset, set);
+    return dv_fail(err, DV_ERR_CHARSET, "byte %02X at offset %zu is no text in %s", (unsigned char)bytes.at[offset],
+                   offset, set);
 }
 
 /* Two-byte characters of g0 from *I on, as far as they go. */
@@ -222,9 +224,11 @@ static bool decode_escape(const dv_charset *cs, dv_text bytes, size_t *i, state 
         return dv_fail(err, DV_ERR_CHARSET, "the escape sequence at offset %zu is none of DICOM's", *i);
     for (uint8_t k = 0; k < cs->count; k++)
         declared |= cs->elements[k] == e;
-    /* ASCII may always come back: Japanese consoles that declare IR 13 switch to it where they should switch to Roman. */
+    /* ASCII may always come back: Japanese consoles that declare IR 13 switch to it where they should switch to Roman.
+     */
     if (!declared && e->form != DV_CODE_ASCII)
-        return dv_fail(err, DV_ERR_CHARSET, "the escape sequence at offset %zu switches to %s, which SpecificCharacterSet lacks", *i,
+        return dv_fail(err, DV_ERR_CHARSET,
+                       "the escape sequence at offset %zu switches to %s, which SpecificCharacterSet lacks", *i,
                        e->extended);
     if (g1)
         s->g1 = e;
@@ -297,11 +301,13 @@ static bool lacks(dv_error *err, dv_text utf8, size_t offset, const dv_charset *
     uint32_t code = 0;
     if (dv_utf8_next((dv_text){utf8.at + offset, utf8.len - offset}, &code) == 0)
         return dv_fail(err, DV_ERR_CHARSET, "the text to be written is no UTF-8 at offset %zu", offset);
-    return dv_fail(err, DV_ERR_CHARSET, "U+%04X does not exist in %s%s; write SpecificCharacterSet ISO_IR 192 to keep it", (unsigned)code,
+    return dv_fail(err, DV_ERR_CHARSET,
+                   "U+%04X does not exist in %s%s; write SpecificCharacterSet ISO_IR 192 to keep it", (unsigned)code,
                    name_of(cs->elements[0]), cs->count > 1 ? " and the sets declared with it" : "");
 }
 
-/* CHARACTER (not ASCII) in E as the bytes that stand in the value; 0 when E lacks it, SIZE_MAX with ERR when iconv is missing. */
+/* CHARACTER (not ASCII) in E as the bytes that stand in the value; 0 when E lacks it, SIZE_MAX with ERR when iconv is
+ * missing. */
 static size_t encode_one(const dv_code_element *e, dv_text character, unsigned char bytes[4], dv_error *err)
 {
     if (e->form == DV_CODE_ASCII)
@@ -432,7 +438,8 @@ bool dv_charset_encode(const dv_charset *cs, dv_vr vr, dv_text utf8, dv_arena *a
         return false;
     for (size_t i = 0; i < utf8.len;) {
         if (utf8.at[i] == DV_ESC)
-            return dv_fail(err, DV_ERR_CHARSET, "the text to be written has an ESC at offset %zu, which is kept for character sets", i);
+            return dv_fail(err, DV_ERR_CHARSET,
+                           "the text to be written has an ESC at offset %zu, which is kept for character sets", i);
         dv_text one = {utf8.at + i, dv_utf8_next((dv_text){utf8.at + i, utf8.len - i}, NULL)};
         bool found = true;
         if (one.len == 0)
@@ -455,7 +462,13 @@ bool dv_charset_encode(const dv_charset *cs, dv_vr vr, dv_text utf8, dv_arena *a
  * scripts. A word in one script is believed. */
 static int script_of(uint32_t code)
 {
-    return code < 0x250 ? 1 : code < 0x370 ? 2 : code < 0x400 ? 3 : code < 0x530 ? 4 : code < 0x590 ? 5 : code < 0x600 ? 6 : 7;
+    return code < 0x250   ? 1
+           : code < 0x370 ? 2
+           : code < 0x400 ? 3
+           : code < 0x530 ? 4
+           : code < 0x590 ? 5
+           : code < 0x600 ? 6
+                          : 7;
 }
 
 static bool certainly_utf8(dv_text t)
@@ -487,10 +500,11 @@ static bool certainly_gb18030(dv_text t)
     for (size_t i = 0; i < t.len;) {
         if (p[i] < 0x80) {
             i++;
-        } else if (i + 1 < t.len && p[i] >= 0x81 && p[i] <= 0xFE && p[i + 1] >= 0x40 && p[i + 1] != 0x7F && p[i + 1] <= 0xFE) {
+        } else if (i + 1 < t.len && p[i] >= 0x81 && p[i] <= 0xFE && p[i + 1] >= 0x40 && p[i + 1] != 0x7F &&
+                   p[i + 1] <= 0xFE) {
             i += 2;
-        } else if (i + 3 < t.len && p[i] >= 0x81 && p[i] <= 0xFE && p[i + 1] >= 0x30 && p[i + 1] <= 0x39 && p[i + 2] >= 0x81 &&
-                   p[i + 2] <= 0xFE && p[i + 3] >= 0x30 && p[i + 3] <= 0x39) {
+        } else if (i + 3 < t.len && p[i] >= 0x81 && p[i] <= 0xFE && p[i + 1] >= 0x30 && p[i + 1] <= 0x39 &&
+                   p[i + 2] >= 0x81 && p[i + 2] <= 0xFE && p[i + 3] >= 0x30 && p[i + 3] <= 0x39) {
             four = true;
             i += 4;
         } else {
@@ -504,9 +518,19 @@ static bool certainly_gb18030(dv_text t)
 static const char *detect_escapes(dv_text t)
 {
     static const char *const sets[] = {
-        "\\ISO 2022 IR 87",  "\\ISO 2022 IR 149", "\\ISO 2022 IR 58", "\\ISO 2022 IR 159", "\\ISO 2022 IR 87\\ISO 2022 IR 159",
-        "\\ISO 2022 IR 100", "\\ISO 2022 IR 101", "\\ISO 2022 IR 144", "\\ISO 2022 IR 126", "\\ISO 2022 IR 127",
-        "\\ISO 2022 IR 138", "\\ISO 2022 IR 166", "ISO 2022 IR 13\\ISO 2022 IR 87",
+        "\\ISO 2022 IR 87",
+        "\\ISO 2022 IR 149",
+        "\\ISO 2022 IR 58",
+        "\\ISO 2022 IR 159",
+        "\\ISO 2022 IR 87\\ISO 2022 IR 159",
+        "\\ISO 2022 IR 100",
+        "\\ISO 2022 IR 101",
+        "\\ISO 2022 IR 144",
+        "\\ISO 2022 IR 126",
+        "\\ISO 2022 IR 127",
+        "\\ISO 2022 IR 138",
+        "\\ISO 2022 IR 166",
+        "ISO 2022 IR 13\\ISO 2022 IR 87",
     };
     const char *found = NULL;
     dv_arena arena;

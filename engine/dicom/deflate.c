@@ -21,7 +21,8 @@ dv_inflater *dv_inflate_new(bool raw, dv_error *err)
     return NULL;
 }
 
-bool dv_inflate_add(dv_inflater *f, const void *bytes, size_t len, size_t limit, dv_buffer *out, bool *done, dv_error *err)
+bool dv_inflate_add(dv_inflater *f, const void *bytes, size_t len, size_t limit, dv_buffer *out, bool *done,
+                    dv_error *err)
 {
     const Bytef *from = bytes;
     *done = f->done;

@@ -46,6 +46,17 @@ static const char *keyword(dv_tag tag)
     return e && e->keyword ? e->keyword : "";
 }
 
+/* The same for an element of the dataset: private ones by the creator of their block. */
+static const char *keyword_of(const dv_index *ix, const dv_node *n)
+{
+    if (!dv_tag_is_private(n->tag) || DV_ELEMENT(n->tag) < 0x1000)
+        return keyword(n->tag);
+    dv_tag block = DV_TAG(DV_GROUP(n->tag), DV_ELEMENT(n->tag) >> 8);
+    uint32_t c = n->parent == DV_NO_NODE ? dv_index_find(ix, block) : dv_index_find_in(ix, n->parent, block);
+    const dv_dict_entry *e = c == DV_NO_NODE ? NULL : dv_dict_private(dv_text_trim(dv_index_value(ix, c)), n->tag);
+    return e && e->keyword ? e->keyword : "";
+}
+
 /* The beginning of T; what would move the terminal's cursor is shown as a point. */
 static void show_text(lister *l, dv_text t)
 {
@@ -67,11 +78,12 @@ static void show_text(lister *l, dv_text t)
     dv_buffer_string(l->out, t.len > 0 ? "...]" : "]");
 }
 
-static bool show_value(lister *l, int depth, dv_tag tag, const dv_printable *v, uint32_t length, bool away, dv_error *err)
+static bool show_value(lister *l, int depth, dv_tag tag, const dv_printable *v, uint32_t length, const char *word,
+                       dv_error *err)
 {
     const dv_vr_info *info = dv_vr_lookup(v->vr);
     begin(l, depth, tag, info ? info->name : "??");
-    if (away) {
+    if (!v->bytes.at && length > 0) {
         dv_buffer_string(l->out, "(not in memory)");
     } else if (v->bytes.len == 0) {
         dv_buffer_string(l->out, "(empty)");
@@ -98,7 +110,7 @@ static bool show_value(lister *l, int depth, dv_tag tag, const dv_printable *v, 
             dv_buffer_printf(l->out, i ? "\\%02x" : "%02x", (unsigned char)v->bytes.at[i]);
         dv_buffer_string(l->out, n < v->bytes.len ? "\\..." : "");
     }
-    finish(l, length, keyword(tag));
+    finish(l, length, word);
     return true;
 }
 
@@ -147,7 +159,7 @@ static bool show_dataset(lister *l, dv_error *err)
                 items++;
             begin(l, n->depth * 2, n->tag, "SQ");
             dv_buffer_printf(l->out, items == 1 ? "(%u item)" : "(%u items)", (unsigned)items);
-            finish(l, n->length, keyword(n->tag));
+            finish(l, n->length, keyword_of(ix, n));
             number[n->depth] = 0;
         } else if (n->kind == DV_NODE_ITEM) {
             begin(l, n->depth * 2 - 1, n->tag, "  ");
@@ -159,7 +171,7 @@ static bool show_dataset(lister *l, dv_error *err)
             show_fragments(l, n, dv_index_value(ix, i));
         } else {
             dv_printable v = dv_print_node(ix, i, cs);
-            if (!show_value(l, n->depth * 2, n->tag, &v, n->length, !v.bytes.at && n->length > 0, err))
+            if (!show_value(l, n->depth * 2, n->tag, &v, n->length, keyword_of(ix, n), err))
                 return false;
         }
     }
@@ -182,7 +194,7 @@ bool dv_dump_write(dv_dataset *ds, const dv_file_meta *meta, dv_buffer *out, dv_
         if (!dv_print_meta(meta, l.arena, &group, err))
             return false;
         for (size_t at = 0; dv_part10_next(group, &at, &tag, &v.vr, &v.bytes);)
-            if (!show_value(&l, 0, tag, &v, (uint32_t)v.bytes.len, false, err))
+            if (!show_value(&l, 0, tag, &v, (uint32_t)v.bytes.len, keyword(tag), err))
                 return false;
     }
     if (!show_dataset(&l, err))

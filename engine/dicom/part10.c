@@ -6,9 +6,9 @@
 
 enum {
     PREAMBLE = 128,
-    TRIAL_ELEMENTS = 3,           /* a wrong encoding does not get past the second */
-    TRIAL_BYTES = 1024,           /* inflated, enough for those */
-    SEARCH_BYTES = 64 * 1024,     /* the SOP UIDs stand in group 0008, long before this */
+    TRIAL_ELEMENTS = 3,       /* a wrong encoding does not get past the second */
+    TRIAL_BYTES = 1024,       /* inflated, enough for those */
+    SEARCH_BYTES = 64 * 1024, /* the SOP UIDs stand in group 0008, long before this */
 };
 
 static uint32_t number(const uint8_t *p, int n, bool big)
@@ -31,7 +31,8 @@ static bool vr_letters(const uint8_t *p)
     return p[0] >= 'A' && p[0] <= 'Z' && p[1] >= 'A' && p[1] <= 'Z';
 }
 
-/* Length and VR of the element at P of N bytes; false when it is no element of E. *CUT: it may be one, but the bytes end first. */
+/* Length and VR of the element at P of N bytes; false when it is no element of E. *CUT: it may be one, but the bytes
+ * end first. */
 static bool trial_element(const uint8_t *p, size_t n, dv_encoding e, uint32_t *length, size_t *head, bool *cut)
 {
     *cut = n < 12 && n < (e.implicit ? 8u : 12u);
@@ -65,8 +66,8 @@ static bool trial_element(const uint8_t *p, size_t n, dv_encoding e, uint32_t *l
     return DV_ELEMENT(tag) != 0 || *length == 4;
 }
 
-/* Do the first elements read well in E? False for no bytes at all. Datasets begin with a low group (0008 in the wrong byte order is
- * 0800); only where nothing else speaks for another reading may a DECLARED one begin higher. */
+/* Do the first elements read well in E? False for no bytes at all. Datasets begin with a low group (0008 in the wrong
+ * byte order is 0800); only where nothing else speaks for another reading may a DECLARED one begin higher. */
 static bool plausible(const uint8_t *p, size_t n, dv_encoding e, bool declared)
 {
     int good = 0;
@@ -96,7 +97,8 @@ static void inflate_beginning(const uint8_t *p, size_t n, bool raw, dv_buffer *o
     dv_inflate_free(z);
 }
 
-/* The same, raw as PS3.5 A.5 says or with zlib's header, which some writers leave on. False: neither gives a dataset. */
+/* The same, raw as PS3.5 A.5 says or with zlib's header, which some writers leave on. False: neither gives a dataset.
+ */
 static bool inflate_start(const uint8_t *p, size_t n, dv_buffer *out, bool *raw)
 {
     for (int form = 1; form >= 0; form--) {
@@ -144,13 +146,30 @@ static const char *looks_like(const uint8_t *p, size_t n)
         uint8_t len;
         const char *name;
     } kinds[] = {
-        {"%PDF", 4, "a PDF"},           {"\xFF\xD8\xFF", 3, "a JPEG"},    {"\x89PNG", 4, "a PNG"},
-        {"PK\3\4", 4, "a ZIP archive"}, {"\x1F\x8B", 2, "gzip data"},     {"GIF8", 4, "a GIF"},
-        {"BZh", 3, "bzip2 data"},       {"\xFD" "7zXZ", 5, "xz data"},    {"7z\xBC\xAF", 4, "a 7z archive"},
-        {"Rar!", 4, "a RAR archive"},   {"II*\0", 4, "a TIFF"},           {"MM\0*", 4, "a TIFF"},
-        {"BM", 2, "a BMP"},             {"RIFF", 4, "a RIFF file (AVI, WAV)"}, {"\x7F" "ELF", 4, "a program"},
-        {"MZ", 2, "a program"},         {"\0\0\0\x0CjP  ", 8, "a JPEG 2000"}, {"\xFF\x4F\xFF\x51", 4, "a JPEG 2000 code stream"},
-        {"SQLite format 3", 15, "an SQLite database"}, {"{\\rtf", 5, "an RTF text"},
+        {"%PDF", 4, "a PDF"},
+        {"\xFF\xD8\xFF", 3, "a JPEG"},
+        {"\x89PNG", 4, "a PNG"},
+        {"PK\3\4", 4, "a ZIP archive"},
+        {"\x1F\x8B", 2, "gzip data"},
+        {"GIF8", 4, "a GIF"},
+        {"BZh", 3, "bzip2 data"},
+        {"\xFD"
+         "7zXZ",
+         5, "xz data"},
+        {"7z\xBC\xAF", 4, "a 7z archive"},
+        {"Rar!", 4, "a RAR archive"},
+        {"II*\0", 4, "a TIFF"},
+        {"MM\0*", 4, "a TIFF"},
+        {"BM", 2, "a BMP"},
+        {"RIFF", 4, "a RIFF file (AVI, WAV)"},
+        {"\x7F"
+         "ELF",
+         4, "a program"},
+        {"MZ", 2, "a program"},
+        {"\0\0\0\x0CjP  ", 8, "a JPEG 2000"},
+        {"\xFF\x4F\xFF\x51", 4, "a JPEG 2000 code stream"},
+        {"SQLite format 3", 15, "an SQLite database"},
+        {"{\\rtf", 5, "an RTF text"},
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (n >= kinds[i].len && memcmp(p, kinds[i].magic, kinds[i].len) == 0)
@@ -167,7 +186,8 @@ static const char *looks_like(const uint8_t *p, size_t n)
     dv_text t = dv_text_trim((dv_text){(const char *)p, m});
     if (t.len >= 3 && memcmp(t.at, "\xEF\xBB\xBF", 3) == 0)
         t = dv_text_trim((dv_text){t.at + 3, t.len - 3});
-    if (t.len >= 5 && (dv_text_equal_nocase((dv_text){t.at, 5}, DV_TEXT("<html")) || dv_text_equal_nocase((dv_text){t.at, 5}, DV_TEXT("<!doc"))))
+    if (t.len >= 5 && (dv_text_equal_nocase((dv_text){t.at, 5}, DV_TEXT("<html")) ||
+                       dv_text_equal_nocase((dv_text){t.at, 5}, DV_TEXT("<!doc"))))
         return "an HTML page";
     if (t.len > 1 && t.at[0] == '<')
         return "XML";
@@ -190,8 +210,8 @@ static bool not_dicom(const uint8_t *p, size_t n, dv_error *err)
 
 /* ---- the meta group ---- */
 
-/* One element of group 0002 at P of N bytes. Explicit little endian by the standard; implicit and big endian have been seen.
- * 0: it is none; SIZE_MAX: it goes on behind the end. */
+/* One element of group 0002 at P of N bytes. Explicit little endian by the standard; implicit and big endian have been
+ * seen. 0: it is none; SIZE_MAX: it goes on behind the end. */
 static size_t meta_element(const uint8_t *p, size_t n, dv_tag *tag, dv_vr *vr, dv_text *value)
 {
     if (n < 8)
@@ -238,7 +258,8 @@ static bool read_meta(const uint8_t *bytes, size_t len, size_t at, dv_file_meta 
         dv_text value = {0};
         size_t n = at < len ? meta_element(bytes + at, len - at, &tag, &vr, &value) : 0;
         if (n == SIZE_MAX)
-            return dv_fail(err, DV_ERR_TRUNCATED, "the data end within element (0002,%04X) of the File Meta group, at offset %zu",
+            return dv_fail(err, DV_ERR_TRUNCATED,
+                           "the data end within element (0002,%04X) of the File Meta group, at offset %zu",
                            (unsigned)DV_ELEMENT(tag), at);
         if (n == 0)
             break;
@@ -272,8 +293,8 @@ static bool read_meta(const uint8_t *bytes, size_t len, size_t at, dv_file_meta 
     return true;
 }
 
-/* The SOP UIDs from the dataset's first elements, where the meta group has none. A dataset that does not parse has none: whoever
- * opens it gets the error. */
+/* The SOP UIDs from the dataset's first elements, where the meta group has none. A dataset that does not parse has
+ * none: whoever opens it gets the error. */
 static void uids_from_dataset(const uint8_t *bytes, size_t len, dv_arena *arena, dv_file_meta *out)
 {
     dv_encoding e = dv_syntax_encoding(out->transfer_syntax);
@@ -328,7 +349,8 @@ bool dv_part10_read(const uint8_t *bytes, size_t len, dv_arena *arena, dv_file_m
     dv_text found = true_syntax(data, left, declared);
     if (!found.at && !prefix && out->no_meta)
         return not_dicom(bytes, len, err);
-    if (!found.at) /* empty, or broken from its first element on: the declared one stands, and the parser will say what is wrong */
+    if (!found.at) /* empty, or broken from its first element on: the declared one stands, and the parser will say what
+                      is wrong */
         found = declared.at ? declared : dv_text_of(DV_UID_IMPLICIT_LE);
     out->wrong_meta = declared.at && found.at != declared.at;
     out->transfer_syntax = found;
@@ -353,7 +375,8 @@ static bool inflate_all(const uint8_t *p, size_t n, dv_arena *arena, const uint8
     bool ok = z && dv_inflate_add(z, p, n, limit, &all, &done, err);
     dv_inflate_free(z);
     if (ok && !done)
-        ok = dv_fail(err, DV_ERR_TRUNCATED, "the deflated dataset ends after %zu of its bytes, before its stream does", n);
+        ok = dv_fail(err, DV_ERR_TRUNCATED, "the deflated dataset ends after %zu of its bytes, before its stream does",
+                     n);
     if (ok) {
         dv_text kept = dv_arena_text(arena, dv_buffer_as_text(&all));
         if (all.len > 0 && !kept.at)
@@ -394,7 +417,8 @@ static bool add_element(dv_buffer *b, uint16_t element, const char *vr, dv_text 
     size_t padded = value.len + (value.len & 1);
     bool long_form = strcmp(vr, "OB") == 0;
     if (padded > (long_form ? 0xFFFFFFFEu : 0xFFFEu))
-        return dv_fail(err, DV_ERR_VALUE, "(0002,%04X) of %zu bytes does not fit into the File Meta group", element, value.len);
+        return dv_fail(err, DV_ERR_VALUE, "(0002,%04X) of %zu bytes does not fit into the File Meta group", element,
+                       value.len);
     uint8_t head[12] = {2, 0, (uint8_t)element, (uint8_t)(element >> 8), (uint8_t)vr[0], (uint8_t)vr[1]};
     size_t n = long_form ? 12 : 8;
     for (size_t i = 0; i < (long_form ? 4u : 2u); i++)
@@ -413,8 +437,10 @@ bool dv_part10_write(const dv_file_meta *meta, dv_arena *arena, dv_text *out, si
     dv_buffer_add(&b, zeros, PREAMBLE);
     dv_buffer_string(&b, "DICM");
     size_t begin = b.len + 12, at = 0;
-    bool ok = add_element(&b, 0x0000, "UL", DV_TEXT("\0\0\0\0"), 0, err) && add_element(&b, 0x0001, "OB", DV_TEXT("\0\1"), 0, err) &&
-              add_element(&b, 0x0002, "UI", meta->sop_class, 0, err) && add_element(&b, 0x0003, "UI", meta->sop_instance, 0, err) &&
+    bool ok = add_element(&b, 0x0000, "UL", DV_TEXT("\0\0\0\0"), 0, err) &&
+              add_element(&b, 0x0001, "OB", DV_TEXT("\0\1"), 0, err) &&
+              add_element(&b, 0x0002, "UI", meta->sop_class, 0, err) &&
+              add_element(&b, 0x0003, "UI", meta->sop_instance, 0, err) &&
               add_element(&b, 0x0010, "UI", meta->transfer_syntax, 0, err) &&
               add_element(&b, 0x0012, "UI", DV_TEXT(DV_IMPLEMENTATION_UID), 0, err) &&
               add_element(&b, 0x0013, "SH", DV_TEXT("DROVER_" DROVER_VERSION), ' ', err) &&

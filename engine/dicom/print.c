@@ -25,7 +25,8 @@ const dv_index *dv_print_index(dv_dataset *ds, dv_error *err)
 dv_charset dv_print_charset(const dv_index *ix, uint32_t item, const dv_charset *around)
 {
     dv_charset cs;
-    uint32_t n = item == DV_NO_NODE ? dv_index_find(ix, DV_SpecificCharacterSet) : dv_index_find_in(ix, item, DV_SpecificCharacterSet);
+    uint32_t n = item == DV_NO_NODE ? dv_index_find(ix, DV_SpecificCharacterSet)
+                                    : dv_index_find_in(ix, item, DV_SpecificCharacterSet);
     if (n != DV_NO_NODE && ix->nodes[n].kind == DV_NODE_VALUE && dv_charset_parse(dv_index_value(ix, n), &cs, NULL))
         return cs;
     if (around)
@@ -49,7 +50,8 @@ bool dv_print_text(const dv_printable *v, dv_arena *arena, dv_text *out, dv_erro
         return dv_fail(err, why.code, "%s", why.message);
     const char *sure = dv_charset_detect(v->bytes);
     dv_charset cs;
-    if (sure && dv_charset_parse(dv_text_of(sure), &cs, NULL) && dv_charset_decode(&cs, v->vr, v->bytes, arena, out, NULL))
+    if (sure && dv_charset_parse(dv_text_of(sure), &cs, NULL) &&
+        dv_charset_decode(&cs, v->vr, v->bytes, arena, out, NULL))
         return true;
     char *p = dv_arena_alloc(arena, v->bytes.len * 3);
     if (!p)
@@ -72,7 +74,8 @@ dv_text dv_print_strip(dv_vr vr, dv_text one)
 {
     while (one.len > 0 && (one.at[one.len - 1] == ' ' || one.at[one.len - 1] == '\0'))
         one.len--;
-    bool both = vr == DV_VR_AE || vr == DV_VR_CS || vr == DV_VR_DS || vr == DV_VR_IS || vr == DV_VR_LO || vr == DV_VR_SH;
+    bool both =
+        vr == DV_VR_AE || vr == DV_VR_CS || vr == DV_VR_DS || vr == DV_VR_IS || vr == DV_VR_LO || vr == DV_VR_SH;
     while (both && one.len > 0 && one.at[0] == ' ')
         one = (dv_text){one.at + 1, one.len - 1};
     return one;
@@ -111,7 +114,8 @@ bool dv_print_is_numeric(dv_vr vr)
     return width(vr) > 0;
 }
 
-/* The shortest decimal that reads back as VALUE: as a float when SINGLE. JSON has no word for what is no number (PS3.18 F.2.3). */
+/* The shortest decimal that reads back as VALUE: as a float when SINGLE. JSON has no word for what is no number (PS3.18
+ * F.2.3). */
 static void print_real(double value, bool single, bool json, dv_buffer *out)
 {
     char buf[40];

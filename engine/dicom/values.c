@@ -134,7 +134,8 @@ static bool wrong(dv_error *err, dv_vr vr, dv_text t, const char *why)
 
 static bool too_long(dv_error *err, dv_vr vr, size_t length, size_t max)
 {
-    return dv_fail(err, DV_ERR_VALUE, "%zu characters are too many for %c%c, which takes %zu", length, vr >> 8, vr & 0xFF, max);
+    return dv_fail(err, DV_ERR_VALUE, "%zu characters are too many for %c%c, which takes %zu", length, vr >> 8,
+                   vr & 0xFF, max);
 }
 
 static bool only(dv_text t, const char *set)
@@ -161,7 +162,8 @@ static bool check_text(dv_vr vr, dv_text t, size_t max, bool lines, bool backsla
         unsigned char c = (unsigned char)t.at[i];
         bool line = c == '\t' || c == '\n' || c == '\f' || c == '\r';
         if ((c < 0x20 && !(line && lines)) || c == 0x7F)
-            return dv_fail(err, DV_ERR_VALUE, "control character %02X at offset %zu is not allowed in %c%c", c, i, vr >> 8, vr & 0xFF);
+            return dv_fail(err, DV_ERR_VALUE, "control character %02X at offset %zu is not allowed in %c%c", c, i,
+                           vr >> 8, vr & 0xFF);
         if (c == '\\' && !backslash)
             return wrong(err, vr, t, "a backslash separates values");
     }
@@ -224,7 +226,8 @@ static bool is_datetime(dv_text t)
     while (zone < t.len && t.at[zone] != '+' && t.at[zone] != '-')
         zone++;
     if (zone < t.len) {
-        int hours = t.len - zone == 5 ? digits(t.at + zone + 1, 2) : -1, minutes = hours >= 0 ? digits(t.at + zone + 3, 2) : -1;
+        int hours = t.len - zone == 5 ? digits(t.at + zone + 1, 2) : -1,
+            minutes = hours >= 0 ? digits(t.at + zone + 3, 2) : -1;
         int all = hours * 60 + minutes;
         if (hours < 0 || minutes < 0 || minutes > 59 || (t.at[zone] == '-' ? all > 12 * 60 || all == 0 : all > 14 * 60))
             return false;
@@ -261,7 +264,8 @@ static bool check_name(dv_text t, dv_error *err)
         if (components > 5)
             return wrong(err, DV_VR_PN, t, "a group has more than 5 components");
         if (n > 64)
-            return dv_fail(err, DV_ERR_VALUE, "%zu characters are too many for a component group of PN, which takes 64", n);
+            return dv_fail(err, DV_ERR_VALUE, "%zu characters are too many for a component group of PN, which takes 64",
+                           n);
     }
     return true;
 }
@@ -307,7 +311,8 @@ static bool check_string(dv_vr vr, dv_text t, dv_error *err)
     case DV_VR_UC:
         return check_text(vr, t, 0, false, false, err);
     case DV_VR_UI:
-        return dv_uid_check(t) || wrong(err, vr, t, "it must be numbers and points, no leading zeros, at most 64 characters");
+        return dv_uid_check(t) ||
+               wrong(err, vr, t, "it must be numbers and points, no leading zeros, at most 64 characters");
     case DV_VR_UR:
         return only(t, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/?#[]@!$&'()*+,;=%") ||
                wrong(err, vr, t, "a character is not allowed in a URI (RFC 3986)");
@@ -349,7 +354,8 @@ static bool check_binary(dv_vr vr, dv_text t, dv_error *err)
     default:
         break;
     }
-    return good || wrong(err, vr, t, vr == DV_VR_AT ? "it must be eight hexadecimal digits" : "it is no number in its range");
+    return good ||
+           wrong(err, vr, t, vr == DV_VR_AT ? "it must be eight hexadecimal digits" : "it is no number in its range");
 }
 
 bool dv_value_check(dv_vr vr, dv_text t, dv_error *err)
