@@ -21,7 +21,7 @@ static void make_printable(char *s)
             *s = '?';
 }
 
-bool dv_fail(dv_error *err, dv_code code, const char *format, ...)
+bool dv_error_set(dv_error *err, dv_code code, const char *format, ...)
 {
     if (!err)
         return false;
@@ -34,7 +34,7 @@ bool dv_fail(dv_error *err, dv_code code, const char *format, ...)
     return false;
 }
 
-bool dv_fail_errno(dv_error *err, const char *format, ...)
+bool dv_error_set_errno(dv_error *err, const char *format, ...)
 {
     int number = errno;
     if (!err)
@@ -52,7 +52,7 @@ bool dv_fail_errno(dv_error *err, const char *format, ...)
     return false;
 }
 
-bool dv_error_context(dv_error *err, const char *format, ...)
+bool dv_error_add_context(dv_error *err, const char *format, ...)
 {
     if (!err)
         return false;

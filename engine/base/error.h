@@ -32,12 +32,23 @@ typedef struct dv_error_info {
     const char *text;
 } dv_error_info;
 
-/* Fills ERR and returns false. The message is cut, never overrun; bytes below 0x20 are shown as '?'. */
-bool dv_fail(dv_error *err, dv_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* dv_fail with errno's text appended, ": No space left on device"; ENOSPC, EDQUOT and ENOMEM choose their own code. */
-bool dv_fail_errno(dv_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Puts "context: " before the message. Returns false, to be returned. */
-bool dv_error_context(dv_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What fails returns false: the compiler must see it too, to know which out-values are set. */
+static inline bool dv_false(bool set)
+{
+    (void)set;
+    return false;
+}
+
+/* Fills ERR and returns false: dv_fail(err, code, format, ...). The message is cut, never overrun; bytes below 0x20 are shown as '?'. */
+#define dv_fail(...) dv_false(dv_error_set(__VA_ARGS__))
+/* dv_fail with errno's text appended, ": No space left on device"; ENOSPC, EDQUOT and ENOMEM choose their own code: dv_fail_errno(err, format, ...). */
+#define dv_fail_errno(...) dv_false(dv_error_set_errno(__VA_ARGS__))
+/* Puts "context: " before the message, returns false: dv_error_context(err, format, ...). */
+#define dv_error_context(...) dv_false(dv_error_add_context(__VA_ARGS__))
+
+bool dv_error_set(dv_error *err, dv_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+bool dv_error_set_errno(dv_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool dv_error_add_context(dv_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const dv_error_info *dv_error_lookup(dv_code code);
 /* The code called NAME ("LIMIT"), DV_ERR_INTERNAL when there is none. */
 dv_code dv_error_code(const char *name);

@@ -230,6 +230,10 @@ static bool feed(dv_intake *in, bool last, dv_error *err)
             return true;
         if (state == DV_INDEX_BODY) {
             in->phase = PHASE_PREFIX;
+            /* From here on texts point into the buffer: it must not move while the body's first bytes come. */
+            if (!dv_buffer_reserve(&in->header, 2 * PIECE))
+                return no_memory(err);
+            in->index.bytes = (const uint8_t *)in->header.at;
             return dv_header_hash(&in->index, in->passage.received_hash, err) && dv_passage_open(&in->passage, err);
         }
         /* A bulk value: what is here of it goes to the spool, what follows it moves up. */

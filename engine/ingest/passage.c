@@ -310,7 +310,7 @@ static bool finish_quarantine(dv_passage *p, const dv_stored *done, dv_text stat
     quarantine_work work = {.row = &row};
     if (!dv_catalog_write(p->ingest->catalog, false, add_quarantined, &work, err))
         return false;
-    if (work.duplicate && !dv_store_remove(p->ingest->store, done->path, err))
+    if (work.duplicate && !done->adopted && !dv_store_remove(p->ingest->store, done->path, err))
         return false;
     receipt(out, kept, work.id, done->path, row.reason);
     return true;
@@ -432,7 +432,7 @@ bool dv_keep_unreadable(dv_passage *p, dv_object *o, const char *reason, dv_rece
     };
     quarantine_work work = {.row = &row};
     if (!dv_catalog_write(p->ingest->catalog, false, add_quarantined, &work, err) ||
-        (work.duplicate && !dv_store_remove(p->ingest->store, done.path, err)))
+        (work.duplicate && !done.adopted && !dv_store_remove(p->ingest->store, done.path, err)))
         return false;
     receipt(out, DV_KEPT_UNREADABLE, work.id, done.path, row.reason);
     return true;

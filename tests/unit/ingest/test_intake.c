@@ -374,7 +374,7 @@ static void rows_that_a_kill_took_are_made_again_from_the_objects(void **state)
     dv_receipt stored = take(s, &b, DV_UID_EXPLICIT_LE, "1.2.3", 5000);
     b.at[b.len - 1] = 7;
     dv_receipt held = take(s, &b, DV_UID_EXPLICIT_LE, "1.2.3", 5000);
-    b.len = 100;
+    b.len = 99; /* inside an element */
     dv_receipt unreadable = take(s, &b, DV_UID_EXPLICIT_LE, "1.2.77", 50);
     assert_int_equal(held.kept, DV_KEPT_HELD);
     assert_int_equal(unreadable.kept, DV_KEPT_UNREADABLE);

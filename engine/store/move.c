@@ -1,0 +1,42 @@
+/* Stored files after their end: moved to the other area. */
+#include "store/store_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* "area/2026/11/24/215/STUDY/SOP.HEX.dcm" taken apart; a number behind HEX goes. */
+static bool take_apart(const char *path, char study[72], char sop[72], char hex[DV_SEAL_HEX])
+{
+    const char *file = strrchr(path, '/');
+    const char *folder = file ? memrchr(path, '/', (size_t)(file - path)) : NULL;
+    const char *dot = file ? strrchr(file, '.') : NULL; /* of ".dcm" */
+    const char *before = dot ? memrchr(file, '.', (size_t)(dot - file)) : NULL;
+    return folder && before && dv_text_copy((dv_text){folder + 1, (size_t)(file - folder - 1)}, study, 72) &&
+           dv_text_copy((dv_text){file + 1, (size_t)(before - file - 1)}, sop, 72) && strlen(before) > DV_SEAL_HEX - 1 &&
+           !dv_text_copy((dv_text){before + 1, DV_SEAL_HEX}, hex, DV_SEAL_HEX); /* cut at 16 digits */
+}
+
+bool dv_store_move(dv_store *store, const char *path, dv_area area, dv_stored *done, dv_error *err)
+{
+    char study[72], sop[72], hex[DV_SEAL_HEX], to[DV_STORE_PATH];
+    dv_area from = area == DV_OBJECTS ? DV_QUARANTINE : DV_OBJECTS;
+    size_t head = strlen(dv_area_name[from]) + 1;
+    if (strncmp(path, dv_area_name[from], head - 1) != 0 || !take_apart(path, study, sop, hex))
+        return dv_fail(err, DV_ERR_INTERNAL, "%s is no object of %s", path, dv_area_name[from]);
+    int fd = openat(store->area[from], path + head, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return dv_fail_errno(err, "cannot open %s", path);
+    bool exists = true, ok = true;
+    for (int n = 1; ok && exists; n++)
+        ok = dv_place_link(store, area, fd, study, sop, hex, n, to, &exists, err);
+    close(fd);
+    ok = ok && dv_place_sync(store, area, to, err);
+    /* A power cut may bring the old name back: recovery then finds it without a row and moves it again. */
+    if (ok && unlinkat(store->area[from], path + head, 0) != 0)
+        ok = dv_fail_errno(err, "cannot remove %s", path);
+    if (ok)
+        snprintf(done->path, sizeof done->path, "%s", to);
+    return ok;
+}
