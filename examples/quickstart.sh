@@ -30,7 +30,7 @@ install_packages build peers
 echo "all packages are there"
 
 say "build/release/drover"
-(cd "$root" && { cmake --preset release && cmake --build --preset release --parallel "$(nproc)"; } >"${TMPDIR:-/tmp}/drover-build-$$.log" 2>&1) ||
+(cd "$root" && { cmake --preset release && cmake --build --preset release --target drover --parallel "$(nproc)"; } >"${TMPDIR:-/tmp}/drover-build-$$.log" 2>&1) ||
     { tail -n 30 "${TMPDIR:-/tmp}/drover-build-$$.log"; fail "the build failed; all of it stands in ${TMPDIR:-/tmp}/drover-build-$$.log"; }
 rm -f "${TMPDIR:-/tmp}/drover-build-$$.log"
 drover=$root/build/release/drover

@@ -21,7 +21,7 @@ done
 . examples/packages.sh
 install_packages build peers test
 cmake --preset release >/dev/null
-cmake --build --preset release >/dev/null
+cmake --build --preset release --target drover >/dev/null
 drover=$PWD/build/release/drover
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/drover-bench.XXXXXX")
 trap 'rm -rf "$work"' EXIT
