@@ -72,6 +72,11 @@ local function check_one(c, where, depth)
   elseif out.value ~= nil then
     return nil, where .. ": " .. out.operator .. " takes no value"
   end
+  local _, vr = native.path_info(native.path(out.tag))
+  if vr == "SQ" and out.operator ~= "is_blank" and out.operator ~= "is_not_blank" then
+    local _, last = out.tag:match("^(.*)(%[%w+%])$") -- an item is not compared either
+    return nil, where .. ": " .. out.tag .. (last and " is an item" or " is a sequence") .. ", it can be is_blank or is_not_blank; name an attribute in it to compare"
+  end
   if out.case_insensitive ~= nil and type(out.case_insensitive) ~= "boolean" then
     return nil, where .. ": case_insensitive must be true or false"
   end
@@ -95,10 +100,10 @@ end
 --- The list in normal form (fields named), or nil and what is wrong.
 function M.check(list)
   local good, why = check_list(list, "", 1)
-  return good, why
+  return good, why and why:gsub("^ ", "")
 end
 
-local get, places, fold, glob = native.get, native.places, native.fold, native.glob
+local get, places, fold, glob, count = native.get, native.places, native.fold, native.glob, native.count
 
 -- What a positive operator says of a text.
 local matchers = {}
@@ -128,7 +133,11 @@ local positive = { is_blank = "is_not_blank", not_equals = "equals", not_contain
 
 local function test_of(c)
   local path = native.path(c.tag)
-  local _, _, many = native.path_info(path)
+  local _, vr, many = native.path_info(path)
+  if vr == "SQ" then -- blank is absent, or without items
+    local blank = c.operator == "is_blank"
+    return function() return (count(path) == 0) == blank end
+  end
   local want = c.case_insensitive and c.value and fold(c.value) or c.value
   local negated = positive[c.operator] ~= nil
   if not many and not c.case_insensitive then -- the common ones without a call between
@@ -176,7 +185,8 @@ end
 
 local function guard_of(c)
   if c.tag then
-    return { test = test_of(c), text = text_of(c), value = function() return get(c.tag) end }
+    local _, vr = native.path_info(native.path(c.tag))
+    return { test = test_of(c), text = text_of(c), value = vr ~= "SQ" and function() return get(c.tag) end or nil }
   end
   local inner, any = {}, c.any ~= nil
   for i, each in ipairs(c.any or c.all) do inner[i] = guard_of(each).test end

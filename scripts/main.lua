@@ -25,6 +25,7 @@ local later = {
 }
 
 local declared = {}   -- verb/id -> rule
+local seen = {}       -- origin verb/id -> where it stands, right or wrong
 local order = {}      -- rules in the order declared, replaced ones included
 local problems = {}
 local open = {}       -- verb/id that was named but not yet given its table
@@ -62,11 +63,12 @@ local function add(stage, id, declaration, at)
   local rule = rules.declare(stage, id, declaration, at, function(field, message)
     problem(at.file, line_of_field(at.file, at.line, field), message)
   end)
-  local before = declared[key]
-  if before and before.origin == at.origin then
-    problem(at.file, at.line, ("%s is declared twice: also at %s:%d"):format(key, before.file, before.line))
+  local before, place = declared[key], seen[at.origin .. " " .. key]
+  if place then
+    problem(at.file, at.line, ("%s is declared twice: also at %s:%d"):format(key, place.file, place.line))
     return
   end
+  seen[at.origin .. " " .. key] = at
   if not rule then return end
   if before then
     before.replaced_by = rule
@@ -175,7 +177,7 @@ function M.finish()
     end)
     return problems
   end
-  sealed, sources = true, {}
+  sealed, sources, seen = true, {}, {}
   return nil
 end
 

@@ -181,7 +181,7 @@ function M.check_table(t, lists, refuse, lenient)
     else
       local good, why = check[field.type](value, field)
       if good == nil then
-        refuse(key, key .. " " .. why)
+        refuse(key, key .. (why:find("^%[") and "" or ": ") .. why)
       else
         out[key] = good
       end

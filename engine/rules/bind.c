@@ -227,7 +227,7 @@ static int native_set(lua_State *L)
         ok = dv_dataset_set(ds, path, value, &count, &err);
     }
     if (!ok) {
-        dv_error_context(&err, "%.*s", DV_ARG(path->text));
+        dv_bind_explain(&err, path);
         return dv_bind_raise_bare(L, &err);
     }
     lua_pushinteger(L, count);
@@ -244,6 +244,32 @@ static int native_has(lua_State *L)
         return dv_bind_raise_bare(L, &err);
     lua_pushboolean(L, dv_dataset_vr(dv_bind_dataset(L, b), path) != 0);
     return 1;
+}
+
+/* count(path) -> items of the sequence, 0 when absent */
+static int native_count(lua_State *L)
+{
+    dv_bind *b = dv_bind_of(L);
+    dv_error err;
+    const dv_path *path;
+    dv_dataset *ds = dv_bind_dataset(L, b);
+    if (!dv_bind_path(L, b, 1, &path, &err))
+        return dv_bind_raise_bare(L, &err);
+    lua_pushinteger(L, path->steps[path->count - 1].pick == DV_PICK_NONE ? (lua_Integer)dv_dataset_items(ds, path)
+                                                                         : dv_dataset_vr(ds, path) != 0);
+    return 1;
+}
+
+/* What helps a rule writer, behind the error of a write to PATH. */
+void dv_bind_explain(dv_error *err, const dv_path *path)
+{
+    dv_error_context(err, "%.*s", DV_ARG(path->text));
+    size_t n = strlen(err->message);
+    if (err->code == DV_ERR_CHARSET)
+        snprintf(err->message + n, sizeof err->message - n,
+                 "; ds:transcode \"ISO_IR 192\" first, or set to_utf8 in normalization/character-set");
+    else if (err->code == DV_ERR_PATH && path->count && path->steps[path->count - 1].vr == DV_VR_SQ)
+        snprintf(err->message + n, sizeof err->message - n, "; walk them with ds:items, or ask ds:has");
 }
 
 /* ---- who acts ---- */
@@ -442,7 +468,7 @@ void dv_bind_rules(lua_State *L, dv_bind *b)
 {
     static const luaL_Reg functions[] = {
         {"path", native_path},         {"path_info", native_path_info}, {"get", native_get},
-        {"set", native_set},           {"has", native_has},             {"actor", native_actor},
+        {"set", native_set},           {"has", native_has}, {"count", native_count},             {"actor", native_actor},
         {"enter", native_enter},       {"leave", native_leave},         {"finding", native_finding},
         {"log", native_log},           {"changes", native_changes},     {"findings", native_findings},
         {"where", native_where},       {"register", native_register},   {"clock", native_clock},

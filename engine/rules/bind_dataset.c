@@ -37,7 +37,7 @@ static int push_attribute(lua_State *L, dv_bind *b, const dv_bind_view *v, const
     dv_text value = {0};
     bool ok = v->received ? dv_dataset_get_received(b->ds, path, &value, &err) : dv_dataset_get(b->ds, path, &value, &err);
     if (!ok) {
-        dv_error_context(&err, "%.*s", DV_ARG(path->text));
+        dv_bind_explain(&err, path);
         return dv_bind_raise(L, &err);
     }
     dv_bind_push_text(L, value);
@@ -90,7 +90,7 @@ static int view_newindex(lua_State *L)
         ok = dv_dataset_set(b->ds, path, value, NULL, &err);
     }
     if (!ok) {
-        dv_error_context(&err, "%.*s", DV_ARG(path->text));
+        dv_bind_explain(&err, path);
         return dv_bind_raise(L, &err);
     }
     return 0;

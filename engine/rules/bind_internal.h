@@ -50,6 +50,8 @@ dv_dataset *dv_bind_dataset(lua_State *L, dv_bind *b);
 /* Raises ERR: with the position of the Lua function that called, or without (native). */
 int dv_bind_raise(lua_State *L, const dv_error *err);
 int dv_bind_raise_bare(lua_State *L, const dv_error *err);
+/* Puts the path before ERR's message, and behind it what a rule writer can do. */
+void dv_bind_explain(dv_error *err, const dv_path *path);
 /* Memory that lives as long as the dataset; raises when it is out or when a rule has taken more than its share. */
 void *dv_bind_alloc(lua_State *L, dv_bind *b, size_t n);
 /* The path at stack INDEX: a light userdata of native.path, or a spelling (cached). False with ERR. */
