@@ -5,7 +5,8 @@
  *    G1: katakana         G0: kanji       G0: initial again, as PS3.5 6.1.2.5.3 wants before each delimiter
  *
  * Code elements are iconv's, one table row each; ISO 2022 escapes are ours; ISO_IR 13 is Shift-JIS's single bytes, its two
- * odd Roman letters (yen for backslash, overline for tilde) read as ASCII, so that 5C stays a delimiter both ways.
+ * odd Roman letters (yen for backslash, overline for tilde) read as ASCII, so that 5C stays a delimiter both ways. What NEC and IBM
+ * added to JIS X 0208 (rows 13, 89 to 92) is read, since Japanese systems send it, and never written.
  * Text that is all ASCII without ESC is never converted and never copied.
  * Memory    results in the arena given, or borrowed from the input when nothing changes. iconv handles are kept a thread.
  * Threads   a dv_charset is read-only after dv_charset_parse. */
@@ -32,6 +33,9 @@ const char *dv_charset_term(dv_text misspelt);
 /* BYTES of an element of VR into UTF-8. Resets at '^', '=', '\\', line ends as VR asks. DV_ERR_CHARSET names the offset of the
  * first byte that is no text in CS; an escape of a code element that CS does not declare is such a byte (ASCII excepted). */
 bool dv_charset_decode(const dv_charset *cs, dv_vr vr, dv_text bytes, dv_arena *arena, dv_text *out, dv_error *err);
+/* The same for writers that do not return to the initial state: a set that an escape put into G1 stands over delimiters. For repair and
+ * for printing, where dv_charset_decode has failed. */
+bool dv_charset_decode_carried(const dv_charset *cs, dv_vr vr, dv_text bytes, dv_arena *arena, dv_text *out, dv_error *err);
 /* UTF-8 into bytes of CS, escapes included: each character in the first code element that has it, the initial state before
  * delimiters and at the end. DV_ERR_CHARSET names the first character that CS lacks. */
 bool dv_charset_encode(const dv_charset *cs, dv_vr vr, dv_text utf8, dv_arena *arena, dv_text *out, dv_error *err);

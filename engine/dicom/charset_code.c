@@ -13,6 +13,7 @@
 
 typedef struct handles {
     iconv_t to[DV_CODE_COUNT], from[DV_CODE_COUNT]; /* UTF-8 from the element, the element from UTF-8; 0 is not open */
+    iconv_t vendor;                                 /* UTF-8 from CP932 */
 } handles;
 
 static pthread_key_t handles_key;
@@ -28,6 +29,8 @@ static void handles_free(void *p)
         if (h->from[i])
             iconv_close(h->from[i]);
     }
+    if (h->vendor)
+        iconv_close(h->vendor);
     free(h);
 }
 
@@ -48,7 +51,8 @@ static void handles_make(void)
         atexit(handles_exit);
 }
 
-static bool handle_of(const dv_code_element *e, bool encode, iconv_t *out, dv_error *err)
+/* This thread's handles; NULL when memory is out. */
+static handles *handles_get(dv_error *err)
 {
     pthread_once(&handles_once, handles_make);
     handles *h = handles_ready ? pthread_getspecific(handles_key) : NULL;
@@ -60,18 +64,30 @@ static bool handle_of(const dv_code_element *e, bool encode, iconv_t *out, dv_er
         }
     }
     if (!h)
-        return dv_fail(err, DV_ERR_MEMORY, "no memory for a character set conversion");
-    size_t row = (size_t)(e - dv_code_elements);
-    iconv_t *slot = encode ? &h->from[row] : &h->to[row];
+        dv_fail(err, DV_ERR_MEMORY, "no memory for a character set conversion");
+    return h;
+}
+
+static bool handle_open(iconv_t *slot, const char *to, const char *from, iconv_t *out, dv_error *err)
+{
     if (!*slot) {
-        iconv_t made = encode ? iconv_open(e->iconv, "UTF-8") : iconv_open("UTF-8", e->iconv);
+        iconv_t made = iconv_open(to, from);
         if (made == (iconv_t)-1)
-            return dv_fail(err, DV_ERR_UNSUPPORTED, "iconv of this system lacks %s, needed for %s", e->iconv,
-                           e->term ? e->term : e->extended);
+            return dv_fail(err, DV_ERR_UNSUPPORTED, "iconv of this system does not convert %s to %s", from, to);
         *slot = made;
     }
     *out = *slot;
     return true;
+}
+
+static bool handle_of(const dv_code_element *e, bool encode, iconv_t *out, dv_error *err)
+{
+    handles *h = handles_get(err);
+    size_t row = (size_t)(e - dv_code_elements);
+    if (!h)
+        return false;
+    return encode ? handle_open(&h->from[row], e->iconv, "UTF-8", out, err)
+                  : handle_open(&h->to[row], "UTF-8", e->iconv, out, err);
 }
 
 /* ---- output that grows in the arena ---- */
@@ -169,6 +185,28 @@ static bool no_text(dv_error *err, dv_text bytes, size_t offset, const char *set
                    offset, set);
 }
 
+/* NEC's and IBM's additions to JIS X 0208 in its rows 13 and 89 to 92 (circled digits, the ladder form of "taka" in
+ * names): Japanese systems send them in the set's escapes. CP932 has them, in Shift-JIS's places. False when PAIR is
+ * none of them. */
+static bool decode_vendor_pair(const char *pair, sink *out)
+{
+    unsigned row = (unsigned char)pair[0] - 0x20u, cell = (unsigned char)pair[1];
+    handles *h = handles_get(NULL);
+    iconv_t cd;
+    size_t bad;
+    if ((row != 13 && (row < 89 || row > 92)) || !h || !handle_open(&h->vendor, "UTF-8", "CP932", &cd, NULL))
+        return false;
+    unsigned lead = (row - 1) / 2 + (row <= 62 ? 0x81 : 0xC1), trail = cell + (row % 2 == 0  ? 0x7E
+                                                                               : cell < 0x60 ? 0x1F
+                                                                                             : 0x20);
+    const char sjis[2] = {(char)lead, (char)trail};
+    size_t before = out->len;
+    if (convert(cd, (dv_text){sjis, 2}, out, &bad, NULL))
+        return true;
+    out->len = before;
+    return false;
+}
+
 /* Two-byte characters of g0 from *I on, as far as they go. */
 static bool decode_pairs(const dv_code_element *e, dv_text bytes, size_t *i, sink *out, dv_error *err)
 {
@@ -190,8 +228,14 @@ static bool decode_pairs(const dv_code_element *e, dv_text bytes, size_t *i, sin
         if (n == 0)
             return true;
         size_t bad;
-        if (!convert(cd, (dv_text){euc, n}, out, &bad, err))
-            return bad == SIZE_MAX ? false : no_text(err, bytes, from + bad / unit * 2, name_of(e));
+        if (convert(cd, (dv_text){euc, n}, out, &bad, err))
+            continue;
+        if (bad == SIZE_MAX)
+            return false;
+        from += bad / unit * 2;
+        if (unit == 3 || !decode_vendor_pair(bytes.at + from, out))
+            return no_text(err, bytes, from, name_of(e));
+        *i = from + 2;
     }
     return true;
 }
@@ -238,7 +282,9 @@ static bool decode_escape(const dv_charset *cs, dv_text bytes, size_t *i, state 
     return true;
 }
 
-bool dv_charset_decode(const dv_charset *cs, dv_vr vr, dv_text bytes, dv_arena *arena, dv_text *out, dv_error *err)
+/* CARRY: G1 stays as it is at delimiters. */
+static bool decode(const dv_charset *cs, dv_vr vr, dv_text bytes, bool carry, dv_arena *arena, dv_text *out,
+                   dv_error *err)
 {
     *out = bytes;
     if (dv_text_is_ascii(bytes))
@@ -284,7 +330,7 @@ bool dv_charset_decode(const dv_charset *cs, dv_vr vr, dv_text bytes, dv_arena *
                 return false;
         } else {
             if (resets(vr, c))
-                s = initial(cs);
+                s = carry ? (state){NULL, s.g1} : initial(cs);
             if (!sink_add(&to, bytes.at + i, 1, err))
                 return false;
             i++;
@@ -292,6 +338,17 @@ bool dv_charset_decode(const dv_charset *cs, dv_vr vr, dv_text bytes, dv_arena *
     }
     *out = (dv_text){to.at, to.len};
     return true;
+}
+
+bool dv_charset_decode(const dv_charset *cs, dv_vr vr, dv_text bytes, dv_arena *arena, dv_text *out, dv_error *err)
+{
+    return decode(cs, vr, bytes, false, arena, out, err);
+}
+
+bool dv_charset_decode_carried(const dv_charset *cs, dv_vr vr, dv_text bytes, dv_arena *arena, dv_text *out,
+                               dv_error *err)
+{
+    return decode(cs, vr, bytes, true, arena, out, err);
 }
 
 /* ---- UTF-8 to bytes ---- */
@@ -454,107 +511,4 @@ bool dv_charset_encode(const dv_charset *cs, dv_vr vr, dv_text utf8, dv_arena *a
         return false;
     *out = (dv_text){to.at, to.len};
     return true;
-}
-
-/* ---- detection ---- */
-
-/* Two-byte forms of UTF-8 side by side are also good GBK, EUC-KR and Shift-JIS; then they decode to letters strewn over
- * scripts. A word in one script is believed. */
-static int script_of(uint32_t code)
-{
-    return code < 0x250   ? 1
-           : code < 0x370 ? 2
-           : code < 0x400 ? 3
-           : code < 0x530 ? 4
-           : code < 0x590 ? 5
-           : code < 0x600 ? 6
-                          : 7;
-}
-
-static bool certainly_utf8(dv_text t)
-{
-    int word = 0;
-    bool wide = false, mixed = false;
-    while (t.len > 0) {
-        uint32_t code = 0;
-        size_t n = dv_utf8_next(t, &code);
-        if (n == 0)
-            return false;
-        wide |= n > 2;
-        if (n == 2) {
-            mixed |= word && word != script_of(code);
-            word = script_of(code);
-        } else {
-            word = 0;
-        }
-        t.at += n;
-        t.len -= n;
-    }
-    return wide || !mixed;
-}
-
-static bool certainly_gb18030(dv_text t)
-{
-    const unsigned char *p = (const unsigned char *)t.at;
-    bool four = false;
-    for (size_t i = 0; i < t.len;) {
-        if (p[i] < 0x80) {
-            i++;
-        } else if (i + 1 < t.len && p[i] >= 0x81 && p[i] <= 0xFE && p[i + 1] >= 0x40 && p[i + 1] != 0x7F &&
-                   p[i + 1] <= 0xFE) {
-            i += 2;
-        } else if (i + 3 < t.len && p[i] >= 0x81 && p[i] <= 0xFE && p[i + 1] >= 0x30 && p[i + 1] <= 0x39 &&
-                   p[i + 2] >= 0x81 && p[i + 2] <= 0xFE && p[i + 3] >= 0x30 && p[i + 3] <= 0x39) {
-            four = true;
-            i += 4;
-        } else {
-            return false;
-        }
-    }
-    return four;
-}
-
-/* The sets that escapes in T switch to, when all of T decodes by them. */
-static const char *detect_escapes(dv_text t)
-{
-    static const char *const sets[] = {
-        "\\ISO 2022 IR 87",
-        "\\ISO 2022 IR 149",
-        "\\ISO 2022 IR 58",
-        "\\ISO 2022 IR 159",
-        "\\ISO 2022 IR 87\\ISO 2022 IR 159",
-        "\\ISO 2022 IR 100",
-        "\\ISO 2022 IR 101",
-        "\\ISO 2022 IR 144",
-        "\\ISO 2022 IR 126",
-        "\\ISO 2022 IR 127",
-        "\\ISO 2022 IR 138",
-        "\\ISO 2022 IR 166",
-        "ISO 2022 IR 13\\ISO 2022 IR 87",
-    };
-    const char *found = NULL;
-    dv_arena arena;
-    dv_arena_init(&arena, 0);
-    for (size_t i = 0; i < sizeof sets / sizeof *sets && !found; i++) {
-        dv_charset cs;
-        dv_text out;
-        if (dv_charset_parse(dv_text_of(sets[i]), &cs, NULL) && dv_charset_decode(&cs, DV_VR_PN, t, &arena, &out, NULL))
-            found = sets[i];
-        dv_arena_reset(&arena);
-    }
-    dv_arena_free(&arena);
-    return found;
-}
-
-const char *dv_charset_detect(dv_text bytes)
-{
-    if (dv_text_is_ascii(bytes))
-        return NULL;
-    if (memchr(bytes.at, DV_ESC, bytes.len))
-        return detect_escapes(bytes);
-    if (certainly_utf8(bytes))
-        return "ISO_IR 192";
-    if (certainly_gb18030(bytes))
-        return "GB18030";
-    return NULL;
 }

@@ -9,7 +9,8 @@
  *   - IS and DS are numbers where they are numbers, else strings; FL and FD that are none are "NaN", "Infinity", "-Infinity"
  *   - a VR that is none is UN; UN of undefined length is SQ (CP-246)
  *   - compressed Pixel Data is InlineBinary of its fragments with their item heads, as encoded (dcm2json refuses it)
- *   - text that is none in its declared set is read by the set that it certainly is in, else its bytes become U+FFFD
+ *   - text that is none in its declared set is read with escapes standing over delimiters, or by the set that it certainly is in,
+ *     else its bytes become U+FFFD
  * Memory    the dataset's arena for what is decoded; the text in the buffer. Threads: one at a time a dataset. */
 #ifndef DV_DICOM_JSON_H
 #define DV_DICOM_JSON_H

@@ -48,6 +48,8 @@ bool dv_print_text(const dv_printable *v, dv_arena *arena, dv_text *out, dv_erro
         return true;
     if (why.code == DV_ERR_MEMORY)
         return dv_fail(err, why.code, "%s", why.message);
+    if (v->cs->iso2022 && dv_charset_decode_carried(v->cs, v->vr, v->bytes, arena, out, NULL))
+        return true;
     const char *sure = dv_charset_detect(v->bytes);
     dv_charset cs;
     if (sure && dv_charset_parse(dv_text_of(sure), &cs, NULL) &&

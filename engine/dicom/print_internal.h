@@ -19,8 +19,8 @@ const dv_index *dv_print_index(dv_dataset *ds, dv_error *err);
 /* The character set in force in ITEM (DV_NO_NODE: the dataset): its own, else AROUND. A term that means nothing leaves AROUND. */
 dv_charset dv_print_charset(const dv_index *ix, uint32_t item, const dv_charset *around);
 dv_printable dv_print_node(const dv_index *ix, uint32_t node, const dv_charset *cs);
-/* A text value as UTF-8. Bytes that are none in the declared set are read by the set that they certainly are in, else shown as
- * U+FFFD: printing does not fail on them. */
+/* A text value as UTF-8. Bytes that are none in the declared set are read with its escapes standing over delimiters, or by the set that
+ * they certainly are in, else shown as U+FFFD: printing does not fail on them. */
 bool dv_print_text(const dv_printable *v, dv_arena *arena, dv_text *out, dv_error *err);
 /* ONE value without the padding that its VR makes insignificant. */
 dv_text dv_print_strip(dv_vr vr, dv_text one);

@@ -147,6 +147,27 @@ static void bytes_of_kanji_are_no_delimiters(void **state)
     decodes(f, "\\ISO 2022 IR 87", DV_TEXT("\033$B^=\\=\033(B"), "渊椽");
 }
 
+/* A hospital's Japanese system: the ladder form of "taka" and circled digits, which JIS X 0208 does not have. */
+static void additions_of_vendors_to_kanji_are_read_and_not_written(void **state)
+{
+    fixture *f = *state;
+    decodes(f, "\\ISO 2022 IR 87", DV_TEXT("\033$B|b;3-!-j\033(B"), "髙山①㈱");
+    decodes(f, "\\ISO 2022 IR 87", DV_TEXT("\033$By!\033(B"), "纊");
+    refuses(f, "\\ISO 2022 IR 87", DV_TEXT("\033$B;3}!\033(B"), "offset 5");
+    lacks(f, "\\ISO 2022 IR 87", "山髙", "U+9AD9");
+}
+
+static void a_set_that_stands_over_delimiters_is_read_when_asked(void **state)
+{
+    fixture *f = *state;
+    dv_charset cs = set_of("\\ISO 2022 IR 149");
+    dv_text out;
+    assert_true(
+        dv_charset_decode_carried(&cs, DV_VR_PN, DV_TEXT("a=\033$)C\xFB\xF3^\xD1\xCE"), &f->arena, &out, &f->err));
+    assert_true(dv_text_is(out, "a=洪^吉"));
+    assert_false(dv_charset_decode_carried(&cs, DV_VR_PN, DV_TEXT("\xFB\xF3"), &f->arena, &out, &f->err));
+}
+
 static void ascii_is_borrowed(void **state)
 {
     fixture *f = *state;
@@ -411,6 +432,8 @@ int main(void)
         CASE(the_names_of_the_standard_decode),
         CASE(an_escape_ends_at_delimiters_of_its_vr),
         CASE(bytes_of_kanji_are_no_delimiters),
+        CASE(additions_of_vendors_to_kanji_are_read_and_not_written),
+        CASE(a_set_that_stands_over_delimiters_is_read_when_asked),
         CASE(ascii_is_borrowed),
         CASE(the_scan_for_ascii_misses_no_byte),
         CASE(bytes_outside_the_set_are_refused_with_their_offset),
