@@ -142,7 +142,7 @@ end]],
   { name = "uid_from", group = "value", signature = "uid_from(text) -> UID", stages = "all",
     text = "A UID below 2.25, always the same for the same text.",
     example = [[if not matches(ds.StudyInstanceUID, "^[0-9.]+$") then ds.StudyInstanceUID = uid_from(ds.StudyInstanceUID) end]],
-    given = { StudyInstanceUID = "1.2.3" }, expect = {} },
+    given = { StudyInstanceUID = "ABC" }, expect = { StudyInstanceUID = "2.25.241691122609291230100433031405755769642" } },
 
   { name = "reject", group = "verdict", signature = "return reject(reason)", stages = "all",
     text = "Bad data: the dataset goes to the rejection queue, bytes, reason and rule with it. No rule behind this one runs.",

@@ -199,7 +199,7 @@ end
 
 -- ---- for the harness, forms and docs ----
 
-local harness = script "harness"
+local harness, reference = script "harness", script "reference"
 
 --- Tests of the rule called ID (verb/id, or the id alone), or of all.
 function M.tests(id)
@@ -236,17 +236,17 @@ end
 
 --- Stages and their fields: what forms and the reference are made from.
 function M.describe()
-  return script("reference").describe(stages, rules, api)
+  return reference.describe(stages, rules, api)
 end
 
 --- docs/rules.md.
 function M.reference()
-  return script("reference").markdown(stages, rules, api, later)
+  return reference.markdown(stages, rules, api, later)
 end
 
 --- A rule file of all examples of api.lua, with their tests.
 function M.examples()
-  return script("reference").examples(api)
+  return reference.examples(api)
 end
 
 native.register(M)

@@ -41,7 +41,7 @@ local function serialize(value, indent)
     end
     local parts = {}
     for _, key in ipairs(words.keys(value)) do
-      local name = key:find("^[%a_][%w_]*$") and key or ("[%q]"):format(key)
+      local name = key:find("^[%a_][%w_]*$") and key or '["' .. key:gsub('[\\"]', '\\%0') .. '"]'
       parts[#parts + 1] = name .. " = " .. serialize(value[key], indent)
     end
     return #parts > 0 and "{ " .. table.concat(parts, ", ") .. " }" or "{}"
@@ -62,7 +62,7 @@ function M.examples(api)
   local out = {}
   for i, entry in ipairs(api.entries) do
     local id = ("example-%02d"):format(i)
-    out[#out + 1] = ("mapping %q {\n  description = %s,\n  run = function(ds, ctx)\n%s\n  end,\n  tests = { %s },\n}\n"):format(
+    out[#out + 1] = ("mapping \"%s\" {\n  description = %s,\n  run = function(ds, ctx)\n%s\n  end,\n  tests = { %s },\n}\n"):format(
       id, serialize(entry.signature), entry.example, serialize(test_of(entry, "mapping/" .. id)))
   end
   return table.concat(out, "\n")

@@ -233,7 +233,8 @@ bool dv_harness_call(lua_State *L, lua_CFunction f, void *user, dv_error *err)
     if (dv_sandbox_call(L, 1, 0, &fault))
         return true;
     dv_code code = fault.kind == DV_RUN_MEMORY ? DV_ERR_MEMORY : DV_ERR_RULE;
-    if (*fault.file)
+    size_t n = strlen(fault.file);
+    if (n && strncmp(fault.message, fault.file, n) != 0)
         return dv_fail(err, code, "%s:%d: %s", fault.file, fault.line, fault.message);
     return dv_fail(err, code, "%s", fault.message);
 }
