@@ -16,7 +16,7 @@ M.globals = {
 
 M.groups = {
   { "dataset", "The dataset", "`ds` is the dataset as it is now. Attributes are named by keyword or path; values are text in UTF-8 without padding, "
-    .. "several joined by `\\`. An unknown keyword is an error that names the nearest right one, never nil." },
+    .. "several joined by `\\`; `tonumber(ds.Rows)` where a number is wanted. An unknown keyword is an error that names the nearest right one, never nil." },
   { "context", "The context", "`ctx` says where the dataset comes from. It is read-only; a field that does not exist is an error." },
   { "value", "Values", "Parsed values read back as DICOM writes them when they are assigned to an attribute or joined with `..`." },
   { "verdict", "Verdicts and findings", "A verdict is given with `return`; without one the dataset is stored." },

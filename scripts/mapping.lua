@@ -3,7 +3,7 @@ local action = script "action"
 local rules = script "rule"
 local verdict = script "verdict"
 
-local M = { verb = "mapping", title = "Tag mapping" }
+local M = { verb = "mapping", title = "Tag mapping", brief = "When its conditions hold, does actions: set, copy, prepend, append, regex, clear, or code." }
 
 M.help = "When all `conditions` hold, the `actions` are done in the order written. For what actions cannot say a rule has code instead: "
   .. "`run = function(ds, ctx) ... end`."

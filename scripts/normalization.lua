@@ -5,7 +5,7 @@ local rules = script "rule"
 local verdict = script "verdict"
 local words = script "words"
 
-local M = { verb = "normalization", title = "Normalization" }
+local M = { verb = "normalization", title = "Normalization", brief = "Brings legacy data into the shape that PS3.5 wants: dates, names, character sets, VRs." }
 
 local names, by_name = {}, {}
 for i, policy in ipairs(policies) do

@@ -182,11 +182,24 @@ local function api_section(out, api)
   end
 end
 
+-- What a rule can call and the table does not have would be a secret: it is an error.
+local function check_complete(api)
+  local documented = {}
+  for _, entry in ipairs(api.entries) do documented[entry.name] = true end
+  for _, name in ipairs(words.keys(api.globals)) do
+    if not documented[name] then error("api.lua has no entry for " .. name .. "()", 0) end
+  end
+  for _, name in ipairs(words.keys(native.methods())) do
+    if not documented["ds:" .. name] then error("api.lua has no entry for ds:" .. name, 0) end
+  end
+end
+
 --- The whole page.
 function M.markdown(stages, rules, api, later)
+  check_complete(api)
   local out, stage_rows, mapping_example = {}, { "| stage | verb | does |\n|---|---|---|" }, ""
   for _, stage in ipairs(stages) do
-    stage_rows[#stage_rows + 1] = ("| %s | `%s` | %s |"):format(stage.title, stage.verb, (stage.help:match("^(.-%.)%s") or stage.help))
+    stage_rows[#stage_rows + 1] = ("| %s | `%s` | %s |"):format(stage.title, stage.verb, stage.brief)
     if stage.verb == "mapping" then mapping_example = stage.example end
   end
   local page = intro:gsub("@mapping@", (mapping_example:gsub("%%", "%%%%"))):gsub("@stages@", (table.concat(stage_rows, "\n"):gsub("%%", "%%%%")))

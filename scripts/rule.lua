@@ -18,8 +18,8 @@ M.common = {
   { "sop_class", type = "texts", help = "Only for this SOP Class UID, or one of these." },
   { "batch", type = "texts", help = "Only for data that this batch asked for." },
   { "conditions", type = "conditions", help = "All must hold; `any = { ... }` holds when one of its conditions does, `all = { ... }` nests." },
-  { "run", type = "function", help = "The rule as code: `function(ds, ctx) ... end`. It may change `ds`, `flag`, `warn`, and return a verdict." },
-  { "tests", type = "tests", help = "What the rule does to sample data; `drover rules test` runs them, and a set whose tests fail is not published." },
+  { "run", type = "function", help = "The rule as code: `function(ds, ctx) ... end`. It may change `ds`, `flag`, `warn`, and return a verdict. (Validation has `check` instead.)" },
+  { "tests", type = "tests", help = "What the rule does to sample data; `drover rules test` runs them, and while `rules.require_tests` is on a set whose tests fail is not published." },
 }
 
 --- Fields of a test.

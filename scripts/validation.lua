@@ -7,7 +7,7 @@ local values = script "values"
 local verdict = script "verdict"
 local words = script "words"
 
-local M = { verb = "validation", title = "Validation" }
+local M = { verb = "validation", title = "Validation", brief = "Checks the value of one attribute; corrects, flags or rejects." }
 
 M.help = "Checks the value of one attribute. `on_fail = \"Correct\"` writes the right value where it is known (by `correction_map`, by case, by the "
   .. "form of the VR, by derivation) and flags where it is not."

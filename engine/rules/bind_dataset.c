@@ -346,6 +346,19 @@ static int native_transcode(lua_State *L)
     return 0;
 }
 
+/* methods() -> name -> true: so that the reference can say that it has them all */
+static int native_methods(lua_State *L)
+{
+    lua_rawgeti(L, LUA_REGISTRYINDEX, dv_bind_of(L)->methods);
+    lua_newtable(L);
+    for (lua_pushnil(L); lua_next(L, -3); lua_pop(L, 1)) {
+        lua_pushvalue(L, -2);
+        lua_pushboolean(L, true);
+        lua_rawset(L, -5);
+    }
+    return 1;
+}
+
 void dv_bind_views(lua_State *L, dv_bind *b)
 {
     static const luaL_Reg meta[] = {
@@ -366,6 +379,6 @@ void dv_bind_views(lua_State *L, dv_bind *b)
 void dv_bind_places(lua_State *L, dv_bind *b)
 {
     static const luaL_Reg functions[] = {
-        {"places", native_places}, {"set_vr", native_set_vr}, {"transcode", native_transcode}, {NULL, NULL}};
+        {"places", native_places}, {"set_vr", native_set_vr}, {"transcode", native_transcode}, {"methods", native_methods}, {NULL, NULL}};
     dv_bind_set(L, b, functions);
 }

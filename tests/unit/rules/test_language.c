@@ -303,6 +303,42 @@ static void every_example_of_the_api_runs(void **state)
     dv_buffer_free(&examples);
 }
 
+/* It is made anew by: drover rules reference > docs/rules.md */
+static void the_reference_in_docs_is_what_the_tables_say(void **state)
+{
+    (void)state;
+    dv_error err = {0};
+    dv_buffer now = {0}, committed = {0};
+    dv_state *s = state_of(NULL, false, NULL, &err);
+    assert_non_null(s);
+    if (!dv_harness_text(s->L, "reference", &now, &err))
+        fail_msg("%s", err.message);
+    assert_true(dv_file_read("docs/rules.md", &committed, &err));
+    if (!dv_text_equal(dv_buffer_as_text(&now), dv_buffer_as_text(&committed)))
+        fail_msg("docs/rules.md is not up to date: drover rules reference > docs/rules.md");
+    dv_state_free(s);
+    dv_buffer_free(&now);
+    dv_buffer_free(&committed);
+}
+
+/* One list for loader, form, API and reference. */
+static void the_description_has_every_stage_and_its_fields(void **state)
+{
+    (void)state;
+    dv_error err = {0};
+    dv_buffer json = {0};
+    dv_state *s = state_of(NULL, false, NULL, &err);
+    assert_non_null(s);
+    assert_true(dv_harness_text(s->L, "describe", &json, &err));
+    static const char *const has[] = {"\"verb\":\"normalization\"", "\"verb\":\"validation\"", "\"verb\":\"mapping\"", "\"name\":\"correction_map\"",
+                                      "\"name\":\"day_first\"", "\"name\":\"prepend\"", "\"name\":\"ends_with\""};
+    for (size_t i = 0; i < sizeof has / sizeof *has; i++)
+        if (!strstr(json.at, has[i]))
+            fail_msg("the description lacks %s", has[i]);
+    dv_state_free(s);
+    dv_buffer_free(&json);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -334,6 +370,8 @@ int main(void)
         cmocka_unit_test(private_elements_are_named_by_their_creator),
         cmocka_unit_test(the_scope_of_a_rule_is_kept),
         cmocka_unit_test(every_example_of_the_api_runs),
+        cmocka_unit_test(the_reference_in_docs_is_what_the_tables_say),
+        cmocka_unit_test(the_description_has_every_stage_and_its_fields),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
