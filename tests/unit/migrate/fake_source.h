@@ -38,15 +38,19 @@ static struct {
     bool no_series_level, no_image_level, no_fine_moves;
     bool answers_twice;     /* each study in two records, the second with another description */
     bool no_instances;      /* C-MOVE says success and sends nothing, ever */
+    bool latin;             /* "AX" is sent as A and the byte C4, and no character set is declared */
     int cap;                /* at most so many answers to a C-FIND */
     uint16_t move_status;
     bool die_in_move;       /* the association breaks when half is sent */
     int associations, finds, moves, fine_moves;
     dv_migrate *m;
     dv_catalog *catalog;
+    int hang_up_on;         /* the association breaks at the n-th C-FIND */
     void (*in_move)(void);  /* called when a C-MOVE begins */
 } fake;
 
+/* One question at a time: workers meet at the catalog and the engine's own locks, not in the fake. */
+static pthread_mutex_t fake_lock = PTHREAD_MUTEX_INITIALIZER;
 static char folder[64], path[96];
 static dv_error err;
 
@@ -60,9 +64,12 @@ dv_association *dv_associate(const dv_target *to, const dv_context_offer *offers
 {
     (void)offers;
     (void)count;
+    pthread_mutex_lock(&fake_lock);
     fake.associations++;
-    if (fake.down) {
-        fake.down -= fake.down > 0;
+    bool down = fake.down != 0;
+    fake.down -= fake.down > 0;
+    pthread_mutex_unlock(&fake_lock);
+    if (down) {
         dv_fail(e, fake.down_code ? fake.down_code : DV_ERR_NETWORK, "cannot connect to %s:%u", to->host, to->port);
         return NULL;
     }
@@ -125,6 +132,9 @@ static bool give(const dv_dataset *ds, fake_each *each, void *user)
 {
     dv_text bytes;
     assert_true(dv_write_bytes((dv_dataset *)(uintptr_t)ds, &bytes, &err));
+    char *umlaut = fake.latin ? memmem(bytes.at, bytes.len, "AX", 2) : NULL;
+    if (umlaut)
+        umlaut[1] = (char)0xC4;
     return each(user, bytes);
 }
 
@@ -191,10 +201,8 @@ static dv_dataset *open_query(dv_text query, dv_arena *a)
     return q;
 }
 
-bool dv_find(dv_association *as, const char *sop_class, dv_text query, bool (*each)(void *user, dv_text identifier), void *user, dv_error *e)
+static bool find(dv_text query, fake_each *each, void *user, dv_error *e)
 {
-    (void)as;
-    (void)sop_class;
     dv_arena a;
     dv_arena_init(&a, 0);
     dv_dataset *q = open_query(query, &a);
@@ -202,6 +210,8 @@ bool dv_find(dv_association *as, const char *sop_class, dv_text query, bool (*ea
     bool ok = true, more = true;
     int given = 0;
     fake.finds++;
+    if (fake.hang_up_on == fake.finds)
+        ok = dv_fail(e, DV_ERR_ABORTED, "aborted");
     if ((dv_text_is(level, "SERIES") && fake.no_series_level) || (dv_text_is(level, "IMAGE") && fake.no_image_level))
         ok = dv_fail(e, DV_ERR_PEER, "A900: not at this level");
     for (size_t i = 0; ok && more && i < fake.count; i++) {
@@ -215,6 +225,16 @@ bool dv_find(dv_association *as, const char *sop_class, dv_text query, bool (*ea
                 more = give_study(s, r, each, user);
     }
     dv_arena_free(&a);
+    return ok;
+}
+
+bool dv_find(dv_association *as, const char *sop_class, dv_text query, bool (*each)(void *user, dv_text identifier), void *user, dv_error *e)
+{
+    (void)as;
+    (void)sop_class;
+    pthread_mutex_lock(&fake_lock);
+    bool ok = find(query, each, user, e);
+    pthread_mutex_unlock(&fake_lock);
     return ok;
 }
 
@@ -308,12 +328,9 @@ static void move_one(fake_study *s, dv_dataset *q, dv_move_result *out)
         }
 }
 
-bool dv_move(dv_association *as, const char *sop_class, const char *destination, dv_text query, dv_arena *arena,
-             void (*progress)(void *user, const dv_move_result *so_far), void *user, dv_move_result *out, dv_error *e)
+static bool move(const char *destination, dv_text query, void (*progress)(void *user, const dv_move_result *so_far), void *user,
+                 dv_move_result *out, dv_error *e)
 {
-    (void)as;
-    (void)sop_class;
-    (void)arena;
     assert_string_equal(destination, "DROVER");
     dv_arena a;
     dv_arena_init(&a, 0);
@@ -339,6 +356,18 @@ bool dv_move(dv_association *as, const char *sop_class, const char *destination,
         return dv_fail(e, DV_ERR_NETWORK, "connection lost");
     }
     return true;
+}
+
+bool dv_move(dv_association *as, const char *sop_class, const char *destination, dv_text query, dv_arena *arena,
+             void (*progress)(void *user, const dv_move_result *so_far), void *user, dv_move_result *out, dv_error *e)
+{
+    (void)as;
+    (void)sop_class;
+    (void)arena;
+    pthread_mutex_lock(&fake_lock);
+    bool ok = move(destination, query, progress, user, out, e);
+    pthread_mutex_unlock(&fake_lock);
+    return ok;
 }
 
 uint16_t dv_next_message_id(const dv_association *a)

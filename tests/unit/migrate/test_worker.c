@@ -418,6 +418,12 @@ static int start_nearline(void **state)
     return start(state);
 }
 
+static int set_up_for_four(void **state)
+{
+    peer_settings = "{\"quiet_ms\": 20, \"max_moves\": 4}";
+    return set_up(state);
+}
+
 static int start_capped(void **state)
 {
     peer_settings = "{\"quiet_ms\": 20, \"find_limit\": 3}";
@@ -435,6 +441,39 @@ static void questions_and_retrieves_use_one_association_each(void **state)
     assert_int_equal(fake.associations, 2);
 }
 
+/* A peer that closes idle associations does so just when one is used again. */
+static void a_kept_association_that_turns_out_closed_is_opened_anew_and_asked_once_more(void **state)
+{
+    (void)state;
+    add_study("1.1", "A1", 1, 1);
+    submit("A1");
+    fake.hang_up_on = 2; /* the first C-FIND of the job, over the association of the seed's */
+    run_all();
+    assert_string_equal(job_state(), "complete");
+    assert_int_equal(one_int("SELECT count(*) FROM attempts"), 1);
+    assert_int_equal(fake.associations, 3);
+}
+
+static bool write_latin_answer(dv_db *d, void *user, dv_error *e)
+{
+    (void)user;
+    return dv_db_exec(d, e, "UPDATE peers SET settings = '{\"quiet_ms\": 20, \"charset\": \"ISO_IR 100\"}'", "");
+}
+
+/* P16 */
+static void a_found_answer_that_declares_no_character_set_is_read_in_the_peers(void **state)
+{
+    (void)state;
+    assert_true(dv_catalog_write(fake.catalog, true, write_latin_answer, NULL, &err));
+    fake.latin = true;
+    add_study("1.1", "AX", 1, 1);
+    dv_batch_request q = {.source = "old", .all = true};
+    dv_batch_made made;
+    assert_true(dv_batch_submit(fake.m, &q, &made, &err));
+    run_all();
+    assert_string_equal(last_found, "A\xc3\x84");
+}
+
 static void threads_carry_many_studies_to_their_end(void **state)
 {
     (void)state;
@@ -443,7 +482,7 @@ static void threads_carry_many_studies_to_their_end(void **state)
         snprintf(uids[i], sizeof uids[i], "1.%d", i + 1);
         add_study(uids[i], "A", 2, 2);
     }
-    start_engine(1); /* the fake's counters are not for several threads */
+    start_engine(4);
     dv_batch_request q = {.source = "old", .all = true};
     dv_batch_made made;
     assert_true(dv_batch_submit(fake.m, &q, &made, &err));
@@ -497,7 +536,9 @@ int main(void)
         T(a_retrieve_that_breaks_goes_on_with_what_lacks),
         cmocka_unit_test_setup_teardown(a_nearline_source_that_has_nothing_yet_is_waited_for_in_staging, start_nearline, tear_down),
         T(questions_and_retrieves_use_one_association_each),
-        cmocka_unit_test_setup_teardown(threads_carry_many_studies_to_their_end, set_up, tear_down),
+        T(a_kept_association_that_turns_out_closed_is_opened_anew_and_asked_once_more),
+        T(a_found_answer_that_declares_no_character_set_is_read_in_the_peers),
+        cmocka_unit_test_setup_teardown(threads_carry_many_studies_to_their_end, set_up_for_four, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
