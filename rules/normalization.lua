@@ -1,6 +1,16 @@
 -- normalization.lua: the policies that are on by default. Each repairs what has one right reading and reports the rest.
 -- To change one write a rule of the same id into the site's rules; { enabled = false } switches it off.
--- The character set comes first: what follows reads text.
+-- VRs and the character set come first: what follows reads text.
+
+normalization "unknown-vr" {
+  priority = 5,
+  description = "Known attributes sent as UN get their VR, so that rules and the archive can read them",
+  policy = "unknown_vr",
+  tests = {
+    { given = { PatientID = "42" }, vr = { PatientID = "UN" }, expect = { PatientID = "42" } },
+    { given = { PatientID = "42" }, expect = {} },
+  },
+}
 
 normalization "character-set" {
   priority = 10,
@@ -27,16 +37,6 @@ normalization "foreign-groups" {
   policy = "foreign_groups",
   tests = {
     { given = { ["(0004,1130)"] = "DISC1", PatientID = "42" }, absent = { "(0004,1130)" }, warned = { "normalization/foreign-groups" } },
-    { given = { PatientID = "42" }, expect = {} },
-  },
-}
-
-normalization "unknown-vr" {
-  priority = 20,
-  description = "Known attributes sent as UN get their VR, so that rules and the archive can read them",
-  policy = "unknown_vr",
-  tests = {
-    { given = { PatientID = "42" }, vr = { PatientID = "UN" }, expect = { PatientID = "42" } },
     { given = { PatientID = "42" }, expect = {} },
   },
 }

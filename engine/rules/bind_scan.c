@@ -39,6 +39,14 @@ static bool value_is_odd(dv_vr vr, dv_text value)
     return vr == DV_VR_PN ? name_is_odd(value) || !dv_value_check(vr, value, NULL) : !dv_value_check(vr, value, NULL);
 }
 
+/* The VR by which rules read node N: an UN of a known tag may have been re-typed by a rule before. */
+static const dv_vr_info *info_of(const dv_node *n)
+{
+    if (n->kind != DV_NODE_VALUE || n->bulk || n->length == 0)
+        return NULL;
+    return dv_vr_lookup(n->vr == DV_VR_UN && !dv_tag_is_private(n->tag) ? dv_dict_vr(n->tag) : n->vr);
+}
+
 /* Any of the backslash-separated values in T. */
 static bool any_odd(const dv_vr_info *info, dv_text t)
 {
@@ -57,7 +65,7 @@ static bool index_has_odd(const dv_index *ix, const dv_vr_info *info)
 {
     for (uint32_t i = 0; i < ix->count; i++) {
         const dv_node *n = &ix->nodes[i];
-        if (n->vr != info->vr || n->kind != DV_NODE_VALUE || n->bulk || n->length == 0)
+        if ((n->vr != info->vr && n->vr != DV_VR_UN) || info_of(n) != info)
             continue;
         dv_text raw = dv_index_value(ix, i);
         if (info->vr == DV_VR_UI && raw.len && raw.at[raw.len - 1] == ' ')
@@ -166,7 +174,7 @@ static int native_charset_scan(lua_State *L)
     const char *certain = NULL;
     for (uint32_t i = 0; ix && i < ix->count; i++) {
         const dv_node *n = &ix->nodes[i];
-        const dv_vr_info *info = n->kind == DV_NODE_VALUE && !n->bulk && n->length ? dv_vr_lookup(n->vr) : NULL;
+        const dv_vr_info *info = info_of(n);
         if (!info || !info->charset)
             continue;
         dv_text raw = dv_index_value(ix, i);
@@ -207,10 +215,10 @@ static int native_charset_fits(lua_State *L)
     dv_arena_init(&scratch, 0);
     for (uint32_t i = 0; fits && i < ix->count; i++) {
         const dv_node *n = &ix->nodes[i];
-        const dv_vr_info *info = n->kind == DV_NODE_VALUE && !n->bulk && n->length ? dv_vr_lookup(n->vr) : NULL;
+        const dv_vr_info *info = info_of(n);
         dv_text out;
         if (info && info->charset)
-            fits = dv_charset_decode(&cs, n->vr, dv_index_value(ix, i), &scratch, &out, NULL);
+            fits = dv_charset_decode(&cs, info->vr, dv_index_value(ix, i), &scratch, &out, NULL);
     }
     dv_arena_free(&scratch); /* nothing above calls Lua */
     lua_pushboolean(L, fits);
