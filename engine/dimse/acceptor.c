@@ -1,7 +1,8 @@
 /* acceptor.c
  *
  * 1. `waiting` is in order of arrival, so in order of deadline: only its head is looked at for expiry.
- * 2. A connection is freed in its own event or after the batch of events, never in another's event: epoll's pointers stay valid.
+ * 2. A connection is freed in its own event or after the batch of events, never in another's event: epoll's pointers
+ *    stay valid.
  * 3. Nothing is allocated for a PDU before its length has been checked, and then only as its bytes come. */
 #include "dimse/acceptor_internal.h"
 
@@ -64,8 +65,8 @@ static int listen_on(const struct sockaddr *to, socklen_t length, bool dual)
     if (fd < 0)
         return -1;
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if ((to->sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof only6)) || bind(fd, to, length) ||
-        listen(fd, DV_LISTEN_BACKLOG)) {
+    if ((to->sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof only6)) ||
+        bind(fd, to, length) || listen(fd, DV_LISTEN_BACKLOG)) {
         int error = errno;
 
         close(fd);
@@ -82,16 +83,19 @@ static uint16_t port_of(int fd)
 
     if (getsockname(fd, (struct sockaddr *)&at, &length))
         return 0;
-    return ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port : ((struct sockaddr_in *)&at)->sin_port);
+    return ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
+                                          : ((struct sockaddr_in *)&at)->sin_port);
 }
 
 static bool cannot_listen(const char *host, uint16_t port, dv_error *err)
 {
     if (errno == EADDRINUSE)
-        return dv_fail(err, DV_ERR_NETWORK, "port %u%s%s is taken by another program; stop that one or choose another port", port,
+        return dv_fail(err, DV_ERR_NETWORK,
+                       "port %u%s%s is taken by another program; stop that one or choose another port", port,
                        host ? " of " : "", host ? host : "");
     if (errno == EACCES)
-        return dv_fail(err, DV_ERR_NETWORK, "port %u needs privileges (it is below 1024); choose a higher one, such as 11112", port);
+        return dv_fail(err, DV_ERR_NETWORK,
+                       "port %u needs privileges (it is below 1024); choose a higher one, such as 11112", port);
     if (errno == EADDRNOTAVAIL)
         return dv_fail(err, DV_ERR_NETWORK, "%s is no address of this machine", host ? host : "that");
     return dv_fail_errno(err, "cannot listen on port %u", port);
@@ -141,7 +145,8 @@ static bool listen_at(dv_acceptor *a, const char *host, uint16_t port, dv_error 
     return worked;
 }
 
-dv_acceptor *dv_acceptor_open(const char *host, uint16_t port, int first_pdu_ms, const dv_acceptor_events *events, dv_error *err)
+dv_acceptor *dv_acceptor_open(const char *host, uint16_t port, int first_pdu_ms, const dv_acceptor_events *events,
+                              dv_error *err)
 {
     dv_acceptor *a = calloc(1, sizeof *a);
 
@@ -235,7 +240,8 @@ static void address_of(const struct sockaddr_storage *from, char *out, size_t si
 
 static void pause_listening(dv_acceptor *a)
 {
-    dv_error_log("scp", "no descriptor left for a new connection: %s; raise the limit of open files (ulimit -n)", strerror(errno));
+    dv_error_log("scp", "no descriptor left for a new connection: %s; raise the limit of open files (ulimit -n)",
+                 strerror(errno));
     for (int i = 0; i < a->listener_count; i++)
         (void)epoll_ctl(a->epoll, EPOLL_CTL_DEL, a->listeners[i], NULL);
     a->paused_until = dv_mono_ms() + PAUSE_MS;
@@ -295,7 +301,8 @@ static void arrived(dv_acceptor *a, guest *g)
 static void not_ours(dv_acceptor *a, guest *g, dv_first_bytes first)
 {
     static const uint8_t bad[10] = {0x07, 0, 0, 0, 0, 4, 0, 0, 2, 1};
-    static const char *const what[] = {[DV_FIRST_HTTP] = "speaks HTTP to the DICOM port; the pages have a port of their own",
+    static const char *const what[] = {[DV_FIRST_HTTP] =
+                                           "speaks HTTP to the DICOM port; the pages have a port of their own",
                                        [DV_FIRST_TLS] = "speaks TLS to a port without it",
                                        [DV_FIRST_TOO_LONG] = "announces an association request of over 512 KB",
                                        [DV_FIRST_FOREIGN] = "does not begin with an association request"};

@@ -2,7 +2,7 @@
  *
  *   accept -> waiting: bytes collected until the A-ASSOCIATE-RQ is whole -> `arrived` (an association thread takes it)
  *                      HTTP, TLS, noise, too long a PDU, silence           -> closed, one log line
- *                      `arrived` says no                                   -> A-ASSOCIATE-RJ "local limit exceeded", closed
+ *                      `arrived` says no                                   -> A-ASSOCIATE-RJ "local limit", closed
  *
  * One thread and epoll for all: a silent connection costs a struct and a descriptor.
  * Threads   dv_acceptor_run is the thread; dv_acceptor_wake and dv_acceptor_stop from any. */
@@ -37,7 +37,8 @@ typedef struct dv_acceptor_events {
 typedef struct dv_acceptor dv_acceptor;
 
 /* Listens on HOST (NULL: all addresses, one dual-stack socket) and PORT (0: any). NULL: ERR says what to do. */
-dv_acceptor *dv_acceptor_open(const char *host, uint16_t port, int first_pdu_ms, const dv_acceptor_events *events, dv_error *err);
+dv_acceptor *dv_acceptor_open(const char *host, uint16_t port, int first_pdu_ms, const dv_acceptor_events *events,
+                              dv_error *err);
 uint16_t dv_acceptor_port(const dv_acceptor *a);
 /* Returns after dv_acceptor_stop. */
 void dv_acceptor_run(dv_acceptor *a);

@@ -23,8 +23,9 @@ bool dv_command_parse(const uint8_t *bytes, size_t n, dv_command *out, dv_error 
         dv_text text = {(const char *)value, length};
 
         if (length > n - at - 8)
-            return dv_fail(err, DV_ERR_TRUNCATED, "command element (%04x,%04x) at byte %zu says %u bytes, %zu are there", group, element,
-                           at, length, n - at - 8);
+            return dv_fail(err, DV_ERR_TRUNCATED,
+                           "command element (%04x,%04x) at byte %zu says %u bytes, %zu are there", group, element, at,
+                           length, n - at - 8);
         at += 8 + length;
         if (group != 0)
             continue;
@@ -43,7 +44,8 @@ bool dv_command_parse(const uint8_t *bytes, size_t n, dv_command *out, dv_error 
         case 0x1031:
             if (length < 2) {
                 if (element == 0x0100 || element == 0x0900)
-                    return dv_fail(err, DV_ERR_MALFORMED, "command element (0000,%04x) has %u bytes, a number has 2", element, length);
+                    return dv_fail(err, DV_ERR_MALFORMED, "command element (0000,%04x) has %u bytes, a number has 2",
+                                   element, length);
                 continue;
             }
             break;

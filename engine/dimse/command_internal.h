@@ -1,10 +1,10 @@
 /* command_internal.h: DIMSE command sets (PS3.7 6.3, E.1): bytes to a struct and back.
  *
- * A command set is flat implicit little endian, so it is read in one pass over the bytes, without an index and without memory of
- * its own. Elements that mean nothing to us are passed over, a wrong group length is not believed, order does not matter; a length
- * that runs past the end is an error.
- * Texts      keep the bytes as they came (padding, trailing NUL): some peers compare the answer's UIDs with theirs byte by byte.
- *            dv_text_trim gives the value.
+ * A command set is flat implicit little endian, so it is read in one pass over the bytes, without an index and
+ * without memory of its own. Elements that mean nothing to us are passed over, a wrong group length is not believed,
+ * order does not matter; a length that runs past the end is an error.
+ * Texts      keep the bytes as they came (padding, trailing NUL): some peers compare the answer's UIDs with theirs
+ *            byte by byte. dv_text_trim gives the value.
  * Threads    pure functions. */
 #ifndef DV_DIMSE_COMMAND_INTERNAL_H
 #define DV_DIMSE_COMMAND_INTERNAL_H
@@ -13,29 +13,40 @@
 #include "base/text.h"
 
 enum {
-    DV_C_STORE_RQ = 0x0001, DV_C_GET_RQ = 0x0010, DV_C_FIND_RQ = 0x0020, DV_C_MOVE_RQ = 0x0021, DV_C_ECHO_RQ = 0x0030,
-    DV_C_CANCEL_RQ = 0x0FFF, DV_RESPONSE = 0x8000, DV_NO_DATA_SET = 0x0101,
+    DV_C_STORE_RQ = 0x0001,
+    DV_C_GET_RQ = 0x0010,
+    DV_C_FIND_RQ = 0x0020,
+    DV_C_MOVE_RQ = 0x0021,
+    DV_C_ECHO_RQ = 0x0030,
+    DV_C_CANCEL_RQ = 0x0FFF,
+    DV_RESPONSE = 0x8000,
+    DV_NO_DATA_SET = 0x0101,
 };
 
 enum {
-    DV_STATUS_SUCCESS = 0x0000, DV_STATUS_NO_SUCH_CLASS = 0x0118, DV_STATUS_CLASS_NOT_SUPPORTED = 0x0122,
-    DV_STATUS_UNRECOGNIZED = 0x0211, DV_STATUS_CANCEL = 0xFE00, DV_STATUS_PENDING = 0xFF00, DV_STATUS_PENDING_WARNING = 0xFF01,
+    DV_STATUS_SUCCESS = 0x0000,
+    DV_STATUS_NO_SUCH_CLASS = 0x0118,
+    DV_STATUS_CLASS_NOT_SUPPORTED = 0x0122,
+    DV_STATUS_UNRECOGNIZED = 0x0211,
+    DV_STATUS_CANCEL = 0xFE00,
+    DV_STATUS_PENDING = 0xFF00,
+    DV_STATUS_PENDING_WARNING = 0xFF01,
 };
 
 typedef struct dv_command {
-    uint16_t field;         /* (0000,0100) */
-    uint16_t message_id;    /* (0000,0110), 0 when absent */
-    uint16_t answers;       /* (0000,0120) Message ID Being Responded To */
-    uint16_t data_set;      /* (0000,0800); DV_NO_DATA_SET when absent */
-    uint16_t status;        /* (0000,0900); 0 when absent, see has_status */
+    uint16_t field;           /* (0000,0100) */
+    uint16_t message_id;      /* (0000,0110), 0 when absent */
+    uint16_t answers;         /* (0000,0120) Message ID Being Responded To */
+    uint16_t data_set;        /* (0000,0800); DV_NO_DATA_SET when absent */
+    uint16_t status;          /* (0000,0900); 0 when absent, see has_status */
     uint16_t move_message_id; /* (0000,1031) */
     bool has_status;
     int remaining, completed, failed, warning; /* (0000,1020..1023); -1 when absent */
-    dv_text sop_class;      /* (0000,0002), of N- requests (0000,0003) */
-    dv_text sop_instance;   /* (0000,1000), of N- requests (0000,1001) */
-    dv_text move_destination; /* (0000,0600) */
-    dv_text move_originator; /* (0000,1030) */
-    dv_text comment;        /* (0000,0902) */
+    dv_text sop_class;                         /* (0000,0002), of N- requests (0000,0003) */
+    dv_text sop_instance;                      /* (0000,1000), of N- requests (0000,1001) */
+    dv_text move_destination;                  /* (0000,0600) */
+    dv_text move_originator;                   /* (0000,1030) */
+    dv_text comment;                           /* (0000,0902) */
 } dv_command;
 
 /* Texts point into BYTES. DV_ERR_TRUNCATED, DV_ERR_MALFORMED. */

@@ -54,10 +54,12 @@ static bool why_not(const char *host, uint16_t port, int error, int ms, dv_error
     case ECANCELED:
         return dv_fail(err, DV_ERR_CANCELLED, "cancelled while connecting to %s:%u", host, port);
     case ETIMEDOUT:
-        return dv_fail(err, DV_ERR_TIMEOUT, "%s:%u did not take the connection within %.1f s; is the address right, is a firewall between?",
+        return dv_fail(err, DV_ERR_TIMEOUT,
+                       "%s:%u did not take the connection within %.1f s; is the address right, is a firewall between?",
                        host, port, ms / 1000.0);
     case ECONNREFUSED:
-        return dv_fail(err, DV_ERR_NETWORK, "%s:%u refuses the connection: nothing listens there; is the port right, is the peer running?",
+        return dv_fail(err, DV_ERR_NETWORK,
+                       "%s:%u refuses the connection: nothing listens there; is the port right, is the peer running?",
                        host, port);
     default:
         return dv_fail(err, DV_ERR_NETWORK, "cannot connect to %s:%u: %s", host, port, strerror(error));

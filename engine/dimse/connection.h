@@ -1,7 +1,9 @@
-/* connection.h: our DcmTransportConnection over a dv_wire, and the layer that makes it. C++ only, for the .cc files of dimse/.
+/* connection.h: our DcmTransportConnection over a dv_wire, and the layer that makes it. C++ only, for the .cc files
+ * of dimse/.
  *
- * DCMTK asks the layer for a connection inside ASC_receiveAssociation and ASC_requestAssociation, in the calling thread; which
- * wire it is for is said in `dv_handoff` just before. TLS (issue 2) is a second class beside this one, chosen by the wire. */
+ * DCMTK asks the layer for a connection inside ASC_receiveAssociation and ASC_requestAssociation, in the calling
+ * thread; which wire it is for is said in `dv_handoff` just before. TLS (issue 2) is a second class beside this one,
+ * chosen by the wire. */
 #ifndef DV_DIMSE_CONNECTION_H
 #define DV_DIMSE_CONNECTION_H
 
@@ -19,7 +21,7 @@ extern thread_local dv_handoff dv_next_wire;
 
 class dv_connection : public DcmTransportConnection
 {
-public:
+  public:
     explicit dv_connection(dv_wire *w) : DcmTransportConnection(w->fd), wire(w)
     {
     }
@@ -40,13 +42,13 @@ public:
     OFBool isTransparentConnection() override;
     OFString &dumpConnectionParameters(OFString &text) override;
 
-private:
+  private:
     dv_wire *wire;
 };
 
 class dv_layer : public DcmTransportLayer
 {
-public:
+  public:
     DcmTransportConnection *createConnection(DcmNativeSocketType fd, OFBool secure) override;
 };
 

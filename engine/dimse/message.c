@@ -29,7 +29,8 @@ dv_heard dv_message_read(dv_upper *u, dv_message *m, int wait_ms, int pdu_ms, dv
             return DV_HEARD_MALFORMED;
         }
         if (begun && pdv.context != m->context) {
-            dv_fail(err, DV_ERR_MALFORMED, "a command began in presentation context %u and went on in %u", m->context, pdv.context);
+            dv_fail(err, DV_ERR_MALFORMED, "a command began in presentation context %u and went on in %u", m->context,
+                    pdv.context);
             return DV_HEARD_MALFORMED;
         }
         m->context = pdv.context;
@@ -48,11 +49,13 @@ dv_heard dv_message_read(dv_upper *u, dv_message *m, int wait_ms, int pdu_ms, dv
             dv_fail(err, DV_ERR_MALFORMED, "a command in presentation context %u, which was not accepted", m->context);
             return DV_HEARD_MALFORMED;
         }
-        return dv_command_parse((const uint8_t *)m->bytes.at, m->bytes.len, &m->command, err) ? DV_HEARD : DV_HEARD_MALFORMED;
+        return dv_command_parse((const uint8_t *)m->bytes.at, m->bytes.len, &m->command, err) ? DV_HEARD
+                                                                                              : DV_HEARD_MALFORMED;
     }
 }
 
-dv_heard dv_message_data(dv_upper *u, const dv_message *m, int wait_ms, int pdu_ms, dv_text *piece, bool *last, dv_error *err)
+dv_heard dv_message_data(dv_upper *u, const dv_message *m, int wait_ms, int pdu_ms, dv_text *piece, bool *last,
+                         dv_error *err)
 {
     dv_pdv pdv;
     dv_upper_end end = dv_upper_next(u, wait_ms, pdu_ms, &pdv);
@@ -72,7 +75,8 @@ dv_heard dv_message_data(dv_upper *u, const dv_message *m, int wait_ms, int pdu_
     return DV_HEARD;
 }
 
-dv_heard dv_message_collect(dv_upper *u, const dv_message *m, int wait_ms, int pdu_ms, size_t limit, dv_buffer *out, dv_error *err)
+dv_heard dv_message_collect(dv_upper *u, const dv_message *m, int wait_ms, int pdu_ms, size_t limit, dv_buffer *out,
+                            dv_error *err)
 {
     bool last = false;
 

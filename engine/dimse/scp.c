@@ -1,7 +1,8 @@
 /* scp.c: the DICOM server.
  *
- * 1. A visit (association) is on exactly one of `visits` and `gone`; its own thread moves it, under `lock`, as the last thing it does. Who
- *    finds it on `gone` joins the thread and frees it: the acceptor thread when woken, dv_scp_stop at the end.
+ * 1. A visit (association) is on exactly one of `visits` and `gone`; its own thread moves it, under `lock`, as the
+ *    last thing it does. Who finds it on `gone` joins the thread and frees it: the acceptor thread when woken,
+ *    dv_scp_stop at the end.
  * 2. `running` counts `visits`, is changed under `lock`, read anywhere.
  * 3. Stopping is a phase that visits read and two eventfds that wake them: nobody touches another thread's socket. */
 #include "dimse/scp.h"
@@ -22,7 +23,8 @@
 #include <unistd.h>
 
 enum {
-    /* Rules run in this thread (Lua, PCRE2): their C stack and ours fit in a quarter of it. Address space, not memory. */
+    /* Rules run in this thread (Lua, PCRE2): their C stack and ours fit in a quarter of it. Address space, not
+     * memory. */
     STACK_BYTES = 1024 * 1024,
     SANITIZED_STACK_BYTES = 8 * 1024 * 1024,
     FIRST_PDU_MS = 10 * 1000,
@@ -101,7 +103,8 @@ static void say_end(const visit *v, dv_heard heard, const dv_error *err)
         if (err->code)
             dv_warn("scp", "%s (%s): %s; aborted after %llu stores", who, where, err->message, n);
         else
-            dv_info("scp", "%s (%s): no message for %d s; aborted after %llu stores", who, where, v->scp->idle_ms / 1000, n);
+            dv_info("scp", "%s (%s): no message for %d s; aborted after %llu stores", who, where,
+                    v->scp->idle_ms / 1000, n);
         break;
     case DV_HEARD_CANCELLED:
         dv_info("scp", "%s (%s): aborted after %llu stores: we are stopping", who, where, n);
@@ -271,7 +274,8 @@ static bool admitted(visit *v)
         dv_upper_reject(v->upper, 2, 3, 2);
         break;
     }
-    dv_warn("scp", "association of \"%s\" (%s) to \"%s\" rejected: %s", v->caller.calling, v->caller.address, v->caller.called, why);
+    dv_warn("scp", "association of \"%s\" (%s) to \"%s\" rejected: %s", v->caller.calling, v->caller.address,
+            v->caller.called, why);
     return false;
 }
 
@@ -280,7 +284,8 @@ static void serve(visit *v)
     char why[200];
     size_t accepted;
 
-    v->upper = dv_upper_accept(v->arrival.fd, v->arrival.first, v->arrival.n, v->scp->max_pdu, v->scp->pdu_ms, why, sizeof why);
+    v->upper = dv_upper_accept(v->arrival.fd, v->arrival.first, v->arrival.n, v->scp->max_pdu, v->scp->pdu_ms, why,
+                               sizeof why);
     if (!v->upper) {
         dv_warn("scp", "no association with %s: %s", v->arrival.address, why);
         return;
@@ -289,8 +294,8 @@ static void serve(visit *v)
     set_idle(v, false);
     if (admitted(v)) {
         accepted = dv_upper_negotiate(v->upper, wanted, v);
-        dv_info("scp", "%s (%s): associated with %s, %zu presentation contexts accepted", v->caller.calling, v->caller.address,
-                v->caller.called, accepted);
+        dv_info("scp", "%s (%s): associated with %s, %zu presentation contexts accepted", v->caller.calling,
+                v->caller.address, v->caller.called, accepted);
         if (dv_upper_acknowledge(v->upper))
             converse(v);
         else
@@ -354,8 +359,8 @@ static bool on_arrival(void *user, const dv_arrival *arrival)
     int error;
 
     if (s->max_associations > 0 && atomic_load(&s->running) >= s->max_associations) {
-        dv_warn("scp", "association from %s rejected: %d are open, the limit (dimse.max_associations)", arrival->address,
-                s->max_associations);
+        dv_warn("scp", "association from %s rejected: %d are open, the limit (dimse.max_associations)",
+                arrival->address, s->max_associations);
         return false;
     }
     v = calloc(1, sizeof *v);
@@ -434,7 +439,8 @@ static dv_scp *make(const dv_scp_options *o, const dv_scp_callbacks *callbacks)
     s->max_pdu = o->max_pdu ? o->max_pdu : DV_MAX_PDU;
     if (s->max_pdu > DV_MAX_PDU || s->max_pdu < MIN_PDU) {
         s->max_pdu = s->max_pdu > DV_MAX_PDU ? DV_MAX_PDU : MIN_PDU;
-        dv_warn("scp", "the largest PDU of %u bytes is set to %u: DCMTK receives %d to %d", o->max_pdu, s->max_pdu, MIN_PDU, DV_MAX_PDU);
+        dv_warn("scp", "the largest PDU of %u bytes is set to %u: DCMTK receives %d to %d", o->max_pdu, s->max_pdu,
+                MIN_PDU, DV_MAX_PDU);
     }
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_init(&monotonic);

@@ -11,7 +11,8 @@
 #include "base/error.h"
 #include "base/text.h"
 
-/* Sets DCMTK's globals, routes its log to ours, ignores SIGPIPE; once, before any thread and before anything else of dimse/. */
+/* Sets DCMTK's globals, routes its log to ours, ignores SIGPIPE; once, before any thread and before anything else of
+ * dimse/. */
 bool dv_dimse_setup(dv_error *err);
 
 typedef struct dv_scp dv_scp;
@@ -25,7 +26,8 @@ typedef struct dv_caller {
 
 typedef enum dv_admit { DV_ADMIT, DV_ADMIT_UNKNOWN_CALLING, DV_ADMIT_UNKNOWN_CALLED, DV_ADMIT_BUSY } dv_admit;
 
-/* Texts live until store_end or store_lost; without padding. A class or instance that the command lacks is absent: the data set has it. */
+/* Texts live until store_end or store_lost; without padding. A class or instance that the command lacks is absent:
+ * the data set has it. */
 typedef struct dv_store_request {
     dv_text sop_class, sop_instance, transfer_syntax;
     uint16_t message_id;
@@ -42,11 +44,13 @@ typedef struct dv_scp_callbacks {
     void *user;
     /* May CALLER associate? CALLER->user may be set. Only those admitted leave. */
     dv_admit (*admit)(void *user, dv_caller *caller);
-    /* Is the class in this syntax wanted? Asked in the sender's order; the first yes wins. Verification is not asked about. */
+    /* Is the class in this syntax wanted? Asked in the sender's order; the first yes wins. Verification is not asked
+     * about. */
     bool (*accept)(void *user, const dv_caller *caller, dv_text sop_class, dv_text transfer_syntax);
     /* A store begins. NULL: ANSWER is sent and the dataset's bytes are dropped. */
     void *(*store_begin)(void *user, dv_caller *caller, const dv_store_request *rq, dv_store_answer *answer);
-    /* Bytes of the dataset, never none; borrowed for the call. False: the rest is dropped, ANSWER of store_end is sent. */
+    /* Bytes of the dataset, never none; borrowed for the call. False: the rest is dropped, ANSWER of store_end is
+     * sent. */
     bool (*store_data)(void *instance, const void *bytes, size_t n);
     /* All bytes are here; fills ANSWER. The instance is the callee's to free. */
     void (*store_end)(void *instance, dv_store_answer *answer);
@@ -61,15 +65,17 @@ typedef struct dv_scp_options {
     uint16_t port;                /* 0: any free one, see dv_scp_port */
     int max_associations;         /* 0: no limit */
     uint32_t max_pdu;             /* 0: DV_MAX_PDU; clamped to 4096..DV_MAX_PDU, said in the log */
-    int first_pdu_ms, idle_ms, pdu_ms; /* deadlines: association request; between messages; within a PDU. 0: 10 s, 600 s, 60 s */
+    /* Deadlines: the association request; between messages; within a PDU or a message. 0: 10 s, 600 s, 60 s. */
+    int first_pdu_ms, idle_ms, pdu_ms;
 } dv_scp_options;
 
-/* Listens (after dv_dimse_setup); OPTIONS and CALLBACKS are copied. NULL with "port 11112 is taken ..." and what to do. */
+/* Listens (after dv_dimse_setup); OPTIONS and CALLBACKS are copied. NULL with "port 11112 is taken ..." and what to
+ * do. */
 dv_scp *dv_scp_start(const dv_scp_options *options, const dv_scp_callbacks *callbacks, dv_error *err);
 uint16_t dv_scp_port(const dv_scp *scp);
 int dv_scp_associations(const dv_scp *scp);
-/* No new association; those between messages are aborted at once, the others when their message has been answered or GRACE_MS is over. Waits
- * for their threads, frees SCP (may be NULL). Not from a callback. */
+/* No new association; those between messages are aborted at once, the others when their message has been answered or
+ * GRACE_MS is over. Waits for their threads, frees SCP (may be NULL). Not from a callback. */
 void dv_scp_stop(dv_scp *scp, int grace_ms);
 
 #endif

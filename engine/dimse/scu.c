@@ -1,7 +1,7 @@
 /* scu.c: the DICOM client.
  *
- * 1. `dirty` is set when an operation ends without its final answer: what comes next on that association could be the old one's. It
- *    can then only be aborted.
+ * 1. `dirty` is set when an operation ends without its final answer: what comes next on that association could be the
+ *    old one's. It can then only be aborted.
  * 2. One operation at a time (the asynchronous window is 1). */
 #include "dimse/scu.h"
 
@@ -17,7 +17,7 @@
 enum {
     CONNECT_MS = 10 * 1000,
     ANSWER_MS = 60 * 1000,
-    CANCEL_MS = 2000,  /* a peer that does not know C-CANCEL says nothing */
+    CANCEL_MS = 2000, /* a peer that does not know C-CANCEL says nothing */
     RELEASE_MS = 5000,
     MAX_IDENTIFIER = 16 * 1024 * 1024, /* the failed UIDs of a C-MOVE of 250,000 instances */
 };
@@ -54,26 +54,33 @@ static bool rejected(const dv_association *a, const dv_upper_rejection *r, dv_er
     switch (r->source << 8 | r->reason) {
     case 0x0103:
         return dv_fail(err, DV_ERR_REJECTED,
-                       "%s (%s:%u) rejects the association: it does not know the calling AE title %s. Its administrator must register AE "
+                       "%s (%s:%u) rejects the association: it does not know the calling AE title %s. Its "
+                       "administrator must register AE "
                        "title %s with this machine's address and our DICOM port",
                        who, at, port, me, me);
     case 0x0107:
         return dv_fail(err, DV_ERR_REJECTED,
-                       "%s:%u rejects the association: it is not called %s. Correct the peer's AE title (ask its administrator for the right one)",
+                       "%s:%u rejects the association: it is not called %s. Correct the peer's AE title (ask its "
+                       "administrator for the right one)",
                        at, port, who);
     case 0x0102:
-        return dv_fail(err, DV_ERR_REJECTED, "%s (%s:%u) rejects the association: it does not support the DICOM application context", who, at,
+        return dv_fail(err, DV_ERR_REJECTED,
+                       "%s (%s:%u) rejects the association: it does not support the DICOM application context", who, at,
                        port);
     case 0x0202:
-        return dv_fail(err, DV_ERR_REJECTED, "%s (%s:%u) rejects the association: it does not support the DICOM protocol version", who, at, port);
+        return dv_fail(err, DV_ERR_REJECTED,
+                       "%s (%s:%u) rejects the association: it does not support the DICOM protocol version", who, at,
+                       port);
     case 0x0301:
     case 0x0302:
-        return dv_fail(err, DV_ERR_REJECTED,
-                       "%s (%s:%u) rejects the association: %s. Use fewer associations to it at once, or try again later", who, at, port,
-                       r->reason == 1 ? "it is congested" : "its limit of associations is reached");
+        return dv_fail(
+            err, DV_ERR_REJECTED,
+            "%s (%s:%u) rejects the association: %s. Use fewer associations to it at once, or try again later", who, at,
+            port, r->reason == 1 ? "it is congested" : "its limit of associations is reached");
     default:
         return dv_fail(err, DV_ERR_REJECTED,
-                       "%s (%s:%u) rejects the association %s, without a reason. Its log says why; often the AE titles %s (ours) and %s (its) "
+                       "%s (%s:%u) rejects the association %s, without a reason. Its log says why; often the AE titles "
+                       "%s (ours) and %s (its) "
                        "or our address are not registered there",
                        who, at, port, r->result == 2 ? "for now" : "for good", me, who);
     }
@@ -83,15 +90,18 @@ static bool no_association(const dv_association *a, dv_upper_end end, const char
 {
     switch (end) {
     case DV_UPPER_TIMEOUT:
-        return dv_fail(err, DV_ERR_TIMEOUT, "%s (%s:%u) did not answer the association request within %.1f s; is that a DICOM port?", a->called,
-                       a->host, a->port, a->answer_ms / 1000.0);
+        return dv_fail(err, DV_ERR_TIMEOUT,
+                       "%s (%s:%u) did not answer the association request within %.1f s; is that a DICOM port?",
+                       a->called, a->host, a->port, a->answer_ms / 1000.0);
     case DV_UPPER_CANCELLED:
         return dv_fail(err, DV_ERR_CANCELLED, "cancelled while %s:%u considered the association", a->host, a->port);
     case DV_UPPER_ABORTED:
         return dv_fail(err, DV_ERR_ABORTED, "%s (%s:%u) aborted the association request", a->called, a->host, a->port);
     case DV_UPPER_CLOSED:
-        return dv_fail(err, DV_ERR_NETWORK, "%s:%u closed the connection instead of answering the association request; is that a DICOM port?",
-                       a->host, a->port);
+        return dv_fail(
+            err, DV_ERR_NETWORK,
+            "%s:%u closed the connection instead of answering the association request; is that a DICOM port?", a->host,
+            a->port);
     default:
         return dv_fail(err, DV_ERR_NETWORK, "no association with %s (%s:%u): %s", a->called, a->host, a->port, why);
     }
@@ -102,15 +112,18 @@ static bool check_target(const dv_target *to, size_t count, dv_error *err)
     size_t calling = strlen(to->calling), called = strlen(to->called);
 
     if (calling == 0 || calling > 16 || called == 0 || called > 16)
-        return dv_fail(err, DV_ERR_VALUE, "AE titles have 1 to 16 characters: calling \"%s\", called \"%s\"", to->calling, to->called);
+        return dv_fail(err, DV_ERR_VALUE, "AE titles have 1 to 16 characters: calling \"%s\", called \"%s\"",
+                       to->calling, to->called);
     if (count == 0 || count > DV_MAX_CONTEXTS)
-        return dv_fail(err, DV_ERR_LIMIT, "%zu presentation contexts; an association carries 1 to %d", count, DV_MAX_CONTEXTS);
+        return dv_fail(err, DV_ERR_LIMIT, "%zu presentation contexts; an association carries 1 to %d", count,
+                       DV_MAX_CONTEXTS);
     if (strlen(to->host) > 255 || to->port == 0)
         return dv_fail(err, DV_ERR_VALUE, "\"%.80s\", port %u is no address of a peer", to->host, to->port);
     return true;
 }
 
-static dv_upper *request(dv_association *a, int fd, const dv_target *to, const dv_context_offer *offers, size_t count, dv_error *err)
+static dv_upper *request(dv_association *a, int fd, const dv_target *to, const dv_context_offer *offers, size_t count,
+                         dv_error *err)
 {
     static const char *const plain[] = {DV_UID_EXPLICIT_LE, DV_UID_IMPLICIT_LE};
     dv_upper_offer list[DV_MAX_CONTEXTS];
@@ -131,7 +144,8 @@ static dv_upper *request(dv_association *a, int fd, const dv_target *to, const d
         }
     }
     pdu = pdu > DV_MAX_PDU ? DV_MAX_PDU : pdu < 4096 ? 4096 : pdu;
-    u = dv_upper_request(fd, a->calling, a->called, list, count, pdu, a->answer_ms, &cancel, &rejection, &end, why, sizeof why);
+    u = dv_upper_request(fd, a->calling, a->called, list, count, pdu, a->answer_ms, &cancel, &rejection, &end, why,
+                         sizeof why);
     if (!u && rejection.result)
         rejected(a, &rejection, err);
     else if (!u)
@@ -169,7 +183,8 @@ dv_association *dv_associate(const dv_target *to, const dv_context_offer *offers
     dv_upper_contexts(a->upper, &accepted);
     if (accepted == 0) {
         dv_fail(err, DV_ERR_UNSUPPORTED,
-                "%s (%s:%u) takes the association but none of the %zu services offered (first %s); its administrator must enable them for AE title %s",
+                "%s (%s:%u) takes the association but none of the %zu services offered (first %s); its administrator "
+                "must enable them for AE title %s",
                 a->called, a->host, a->port, count, offers[0].sop_class, a->calling);
         dv_release(a);
         return NULL;
@@ -247,30 +262,35 @@ static bool lost(operation *op, dv_error *err)
     a->dirty = true;
     switch (dv_upper_ended(a->upper)) {
     case DV_UPPER_RELEASED:
-        return dv_fail(err, DV_ERR_ABORTED, "%s (%s:%u) released the association in the middle of a %s", a->called, a->host, a->port, op->name);
+        return dv_fail(err, DV_ERR_ABORTED, "%s (%s:%u) released the association in the middle of a %s", a->called,
+                       a->host, a->port, op->name);
     case DV_UPPER_ABORTED:
-        return dv_fail(err, DV_ERR_ABORTED, "%s (%s:%u) aborted the association in the middle of a %s", a->called, a->host, a->port, op->name);
+        return dv_fail(err, DV_ERR_ABORTED, "%s (%s:%u) aborted the association in the middle of a %s", a->called,
+                       a->host, a->port, op->name);
     case DV_UPPER_TIMEOUT:
-        return dv_fail(err, DV_ERR_TIMEOUT, "%s (%s:%u) stopped for %.1f s in the middle of a PDU of a %s", a->called, a->host, a->port,
-                       a->answer_ms / 1000.0, op->name);
+        return dv_fail(err, DV_ERR_TIMEOUT, "%s (%s:%u) stopped for %.1f s in the middle of a PDU of a %s", a->called,
+                       a->host, a->port, a->answer_ms / 1000.0, op->name);
     case DV_UPPER_CANCELLED:
         return dv_fail(err, DV_ERR_CANCELLED, "a %s to %s was cancelled", op->name, a->called);
     default:
-        return dv_fail(err, DV_ERR_NETWORK, "the connection to %s (%s:%u) was lost in the middle of a %s: %s", a->called, a->host, a->port,
-                       op->name, dv_upper_why(a->upper));
+        return dv_fail(err, DV_ERR_NETWORK, "the connection to %s (%s:%u) was lost in the middle of a %s: %s",
+                       a->called, a->host, a->port, op->name, dv_upper_why(a->upper));
     }
 }
 
-static bool begin(operation *op, dv_association *a, const char *name, uint16_t field, dv_text sop_class, dv_text syntax, dv_error *err)
+static bool begin(operation *op, dv_association *a, const char *name, uint16_t field, dv_text sop_class, dv_text syntax,
+                  dv_error *err)
 {
     const dv_upper_context *c = context_for(a, sop_class, syntax);
 
     if (a->dirty)
         return dv_fail(err, DV_ERR_ABORTED, "the association with %s ended in an earlier operation", a->called);
     if (!c)
-        return dv_fail(err, DV_ERR_UNSUPPORTED, "%s (%s:%u) accepted no presentation context for %s of class %.*s%s%.*s", a->called, a->host,
+        return dv_fail(err, DV_ERR_UNSUPPORTED,
+                       "%s (%s:%u) accepted no presentation context for %s of class %.*s%s%.*s", a->called, a->host,
                        a->port, name, DV_ARG(sop_class), syntax.at ? " in transfer syntax " : "", DV_ARG(syntax));
-    *op = (operation){.a = a, .name = name, .field = field, .id = a->next_id, .context = c->id, .wait_ms = a->answer_ms};
+    *op =
+        (operation){.a = a, .name = name, .field = field, .id = a->next_id, .context = c->id, .wait_ms = a->answer_ms};
     a->next_id = a->next_id == UINT16_MAX ? 1 : (uint16_t)(a->next_id + 1);
     return true;
 }
@@ -293,7 +313,8 @@ static bool send_request(operation *op, dv_command_writer *w, dv_text identifier
         return dv_fail(err, DV_ERR_LIMIT, "the request for a %s does not fit in a command", op->name);
     if (!dv_message_send(a->upper, op->context, w, a->answer_ms))
         return lost(op, err);
-    if (identifier.at && !dv_upper_send(a->upper, op->context, false, identifier.at, identifier.len, true, a->answer_ms))
+    if (identifier.at &&
+        !dv_upper_send(a->upper, op->context, false, identifier.at, identifier.len, true, a->answer_ms))
         return lost(op, err);
     return true;
 }
@@ -319,9 +340,10 @@ static bool unheard(operation *op, dv_heard h, dv_error *err)
     switch (h) {
     case DV_HEARD_TIMEOUT:
         if (op->by_flag)
-            return dv_fail(err, DV_ERR_CANCELLED, "a %s to %s was cancelled; the peer did not confirm it", op->name, a->called);
-        return dv_fail(err, DV_ERR_TIMEOUT, "%s (%s:%u) did not answer a %s within %.1f s", a->called, a->host, a->port, op->name,
-                       op->wait_ms / 1000.0);
+            return dv_fail(err, DV_ERR_CANCELLED, "a %s to %s was cancelled; the peer did not confirm it", op->name,
+                           a->called);
+        return dv_fail(err, DV_ERR_TIMEOUT, "%s (%s:%u) did not answer a %s within %.1f s", a->called, a->host, a->port,
+                       op->name, op->wait_ms / 1000.0);
     case DV_HEARD_CANCELLED:
         return dv_fail(err, DV_ERR_CANCELLED, "a %s to %s was cancelled", op->name, a->called);
     case DV_HEARD_MALFORMED:
@@ -331,7 +353,8 @@ static bool unheard(operation *op, dv_heard h, dv_error *err)
     }
 }
 
-/* The next answer, its identifier (if any) in `a->identifier`. A set cancel flag becomes a C-CANCEL where the operation knows it. */
+/* The next answer, its identifier (if any) in `a->identifier`. A set cancel flag becomes a C-CANCEL where the
+ * operation knows it. */
 static bool hear(operation *op, bool can_cancel, dv_error *err)
 {
     dv_association *a = op->a;
@@ -348,10 +371,11 @@ static bool hear(operation *op, bool can_cancel, dv_error *err)
     }
     if (h != DV_HEARD)
         return unheard(op, h, err);
-    if (c->field != (op->field | DV_RESPONSE) || c->answers != op->id || a->message.context != op->context || !c->has_status) {
+    if (c->field != (op->field | DV_RESPONSE) || c->answers != op->id || a->message.context != op->context ||
+        !c->has_status) {
         a->dirty = true;
-        return dv_fail(err, DV_ERR_MALFORMED, "%s (%s:%u) answered a %s (message %u) with command %04x for message %u", a->called, a->host,
-                       a->port, op->name, op->id, c->field, c->answers);
+        return dv_fail(err, DV_ERR_MALFORMED, "%s (%s:%u) answered a %s (message %u) with command %04x for message %u",
+                       a->called, a->host, a->port, op->name, op->id, c->field, c->answers);
     }
     dv_buffer_clear(&a->identifier);
     if (c->data_set != DV_NO_DATA_SET) {
@@ -379,17 +403,28 @@ static bool is_pending(uint16_t status)
 static const char *status_text(uint16_t status)
 {
     switch (status) {
-    case 0x0110: return "processing failure";
-    case 0x0118: return "no such SOP class";
-    case 0x0122: return "SOP class not supported";
-    case 0x0124: return "not authorized";
-    case 0x0211: return "operation not supported";
-    case 0xA700: return "out of resources";
-    case 0xA701: return "out of resources: cannot count the matches";
-    case 0xA702: return "out of resources: cannot perform sub-operations";
-    case 0xA801: return "move destination unknown: its administrator must register our AE title with address and port";
-    case 0xFE00: return "cancelled";
-    default: break;
+    case 0x0110:
+        return "processing failure";
+    case 0x0118:
+        return "no such SOP class";
+    case 0x0122:
+        return "SOP class not supported";
+    case 0x0124:
+        return "not authorized";
+    case 0x0211:
+        return "operation not supported";
+    case 0xA700:
+        return "out of resources";
+    case 0xA701:
+        return "out of resources: cannot count the matches";
+    case 0xA702:
+        return "out of resources: cannot perform sub-operations";
+    case 0xA801:
+        return "move destination unknown: its administrator must register our AE title with address and port";
+    case 0xFE00:
+        return "cancelled";
+    default:
+        break;
     }
     if ((status & 0xFF00) == 0xA900)
         return "the identifier or data set does not fit the SOP class";
@@ -402,8 +437,8 @@ static bool refused(const operation *op, dv_error *err)
     uint16_t status = a->message.command.status;
     dv_text comment = dv_text_trim(a->message.command.comment);
 
-    return dv_fail(err, DV_ERR_PEER, "%s (%s:%u) answered a %s with status %04X (%s)%s%.*s", a->called, a->host, a->port, op->name, status,
-                   status_text(status), comment.len ? ": " : "", DV_ARG(comment));
+    return dv_fail(err, DV_ERR_PEER, "%s (%s:%u) answered a %s with status %04X (%s)%s%.*s", a->called, a->host,
+                   a->port, op->name, status, status_text(status), comment.len ? ": " : "", DV_ARG(comment));
 }
 
 bool dv_echo(dv_association *a, dv_error *err)
@@ -443,7 +478,8 @@ static bool find(operation *op, bool (*each)(void *user, dv_text identifier), vo
     }
 }
 
-bool dv_find(dv_association *a, const char *sop_class, dv_text query, bool (*each)(void *user, dv_text identifier), void *user, dv_error *err)
+bool dv_find(dv_association *a, const char *sop_class, dv_text query, bool (*each)(void *user, dv_text identifier),
+             void *user, dv_error *err)
 {
     dv_command_writer w;
     operation op;
@@ -464,7 +500,8 @@ static dv_text failed_uids(const operation *op, dv_arena *arena)
     dv_index ix;
     uint32_t node;
 
-    if (!bytes.len || !dv_index_all(&ix, arena, dv_syntax_encoding(dv_text_of(c->syntax)), (const uint8_t *)bytes.at, bytes.len, NULL))
+    if (!bytes.len || !dv_index_all(&ix, arena, dv_syntax_encoding(dv_text_of(c->syntax)), (const uint8_t *)bytes.at,
+                                    bytes.len, NULL))
         return none;
     node = dv_index_find(&ix, DV_TAG(0x0008, 0x0058));
     if (node == DV_NO_NODE || ix.nodes[node].kind != DV_NODE_VALUE)
@@ -472,7 +509,8 @@ static dv_text failed_uids(const operation *op, dv_arena *arena)
     /* A list over 64 KB is "bulk" to the index; its bytes are here all the same. */
     if (ix.nodes[node].length > bytes.len - ix.nodes[node].offset - ix.nodes[node].head)
         return none;
-    return dv_arena_text(arena, dv_text_trim((dv_text){bytes.at + ix.nodes[node].offset + ix.nodes[node].head, ix.nodes[node].length}));
+    return dv_arena_text(
+        arena, dv_text_trim((dv_text){bytes.at + ix.nodes[node].offset + ix.nodes[node].head, ix.nodes[node].length}));
 }
 
 static bool move(operation *op, dv_arena *arena, void (*progress)(void *user, const dv_move_result *so_far), void *user,
@@ -515,8 +553,8 @@ bool dv_move(dv_association *a, const char *sop_class, const char *destination, 
 /* ---- C-STORE ---- */
 
 /* Fills a piece from NEXT; less than its size only at the end. */
-static bool fill(uint8_t *to, size_t size, size_t *got, ptrdiff_t (*next)(void *user, void *buf, size_t size, dv_error *err), void *user,
-                 dv_error *err)
+static bool fill(uint8_t *to, size_t size, size_t *got,
+                 ptrdiff_t (*next)(void *user, void *buf, size_t size, dv_error *err), void *user, dv_error *err)
 {
     *got = 0;
     while (*got < size) {
@@ -532,7 +570,8 @@ static bool fill(uint8_t *to, size_t size, size_t *got, ptrdiff_t (*next)(void *
 }
 
 /* Reads one piece ahead: the last one must say that it is. */
-static bool send_pieces(operation *op, ptrdiff_t (*next)(void *user, void *buf, size_t size, dv_error *err), void *user, dv_error *err)
+static bool send_pieces(operation *op, ptrdiff_t (*next)(void *user, void *buf, size_t size, dv_error *err), void *user,
+                        dv_error *err)
 {
     dv_association *a = op->a;
     size_t length[2] = {0, 0};
@@ -555,7 +594,8 @@ static bool send_pieces(operation *op, ptrdiff_t (*next)(void *user, void *buf, 
 }
 
 bool dv_store_send(dv_association *a, dv_text sop_class, dv_text sop_instance, dv_text transfer_syntax,
-                   ptrdiff_t (*next)(void *user, void *buf, size_t size, dv_error *err), void *user, uint16_t *status, dv_error *err)
+                   ptrdiff_t (*next)(void *user, void *buf, size_t size, dv_error *err), void *user, uint16_t *status,
+                   dv_error *err)
 {
     dv_command_writer w;
     operation op;

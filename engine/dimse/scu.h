@@ -1,12 +1,12 @@
 /* scu.h: the DICOM client: association, C-ECHO, C-FIND, C-MOVE, C-STORE (PS3.7 9.1).
  *
- *   dv_association *a = dv_associate(&to, contexts, n, &cancel, &err);  dv_echo(a, &err);  dv_release(a);
+ *   dv_association *a = dv_associate(&to, contexts, n, &err);  dv_echo(a, &err);  dv_release(a);
  *
- * Errors: NETWORK (cannot connect, connection lost, names host and port), REJECTED (with the peer's reason in plain words and what its administrator must
- * enter), UNSUPPORTED (the peer accepted no presentation context for it), TIMEOUT, ABORTED, PEER (a failure status, in hex, with its Error
- * Comment), MALFORMED, CANCELLED.
- * Cancel  `cancel` is looked at while waiting, at least every 200 ms. A C-FIND or C-MOVE under way is ended by C-CANCEL first, and the
- *         association stays good when the peer answers that within 2 s.
+ * Errors: NETWORK (cannot connect, connection lost, names host and port), REJECTED (with the peer's reason in plain
+ * words and what its administrator must enter), UNSUPPORTED (the peer accepted no presentation context for it),
+ * TIMEOUT, ABORTED, PEER (a failure status, in hex, with its Error Comment), MALFORMED, CANCELLED.
+ * Cancel  `cancel` is looked at while waiting, at least every 200 ms. A C-FIND or C-MOVE under way is ended by
+ *         C-CANCEL first, and the association stays good when the peer answers that within 2 s.
  * Needs   dv_dimse_setup (scp.h) first; dv_associate does it if nobody has.
  * Threads   an association has one thread at a time; `cancel` may be set from any. */
 #ifndef DV_DIMSE_SCU_H
@@ -40,11 +40,13 @@ typedef struct dv_context_offer {
 #define DV_SOP_STUDY_FIND   "1.2.840.10008.5.1.4.1.2.2.1"
 #define DV_SOP_STUDY_MOVE   "1.2.840.10008.5.1.4.1.2.2.2"
 
-/* COUNT 1..128. Fails when not one of the offers is accepted. Strings of TO and OFFERS are copied; `cancel` must outlive the association. */
+/* COUNT 1..128. Fails when not one of the offers is accepted. Strings of TO and OFFERS are copied; `cancel` must
+ * outlive the association. */
 dv_association *dv_associate(const dv_target *to, const dv_context_offer *offers, size_t count, dv_error *err);
 /* Was the class accepted, and in which syntax? Absent if not. */
 dv_text dv_accepted_syntax(const dv_association *a, const char *sop_class);
-/* Polls: may the idle association be used again? Not after an operation failed half-way, nor when the peer has said anything. */
+/* Polls: may the idle association be used again? Not after an operation failed half-way, nor when the peer has said
+ * anything. */
 bool dv_association_is_alive(dv_association *a);
 /* Releases or, when that fails, aborts; frees. A may be NULL. */
 void dv_release(dv_association *a);
@@ -52,8 +54,8 @@ void dv_abort(dv_association *a);
 
 bool dv_echo(dv_association *a, dv_error *err);
 
-/* QUERY is the identifier, encoded in dv_accepted_syntax(a, class). EACH gets each pending answer's identifier in the same syntax, until it
- * returns false: then C-CANCEL is sent and the rest is drained. */
+/* QUERY is the identifier, encoded in dv_accepted_syntax(a, class). EACH gets each pending answer's identifier in the
+ * same syntax, until it returns false: then C-CANCEL is sent and the rest is drained. */
 bool dv_find(dv_association *a, const char *sop_class, dv_text query, bool (*each)(void *user, dv_text identifier), void *user, dv_error *err);
 
 typedef struct dv_move_result {
@@ -63,14 +65,16 @@ typedef struct dv_move_result {
     char comment[65];
 } dv_move_result;
 
-/* C-MOVE to DESTINATION. PROGRESS (may be NULL) is called for each pending answer. True when a final answer came, also a warning or failure
- * one: the instances are the proof, never the status. MESSAGE_ID (may be NULL) is what sub-operations will carry. */
+/* C-MOVE to DESTINATION. PROGRESS (may be NULL) is called for each pending answer. True when a final answer came,
+ * also a warning or failure one: the instances are the proof, never the status. MESSAGE_ID (may be NULL) is what
+ * sub-operations will carry. */
 bool dv_move(dv_association *a, const char *sop_class, const char *destination, dv_text query, dv_arena *arena,
              void (*progress)(void *user, const dv_move_result *so_far), void *user, dv_move_result *out, dv_error *err);
 /* The message id the next dv_move will use. */
 uint16_t dv_next_message_id(const dv_association *a);
 
-/* C-STORE of a dataset whose bytes NEXT gives piece by piece (returns 0 at the end, -1 on failure with its own ERR). *STATUS is the answer's. */
+/* C-STORE of a dataset whose bytes NEXT gives piece by piece (returns 0 at the end, -1 on failure with its own ERR).
+ * *STATUS is the answer's. */
 bool dv_store_send(dv_association *a, dv_text sop_class, dv_text sop_instance, dv_text transfer_syntax,
                    ptrdiff_t (*next)(void *user, void *buf, size_t size, dv_error *err), void *user, uint16_t *status, dv_error *err);
 

@@ -1,8 +1,9 @@
 /* setup.cc: DCMTK's process-wide state, set in this one place.
  *
- * 1. Every global is written before any other thread of ours runs; afterwards only dcmExternalSocketHandle changes, under a lock
- *    of upper.cc.
- * 2. DCMTK never times anything: its socket time-outs are off, the deadlines are the wire's (its own count wall-clock seconds).
+ * 1. Every global is written before any other thread of ours runs; afterwards only dcmExternalSocketHandle changes,
+ *    under a lock of upper.cc.
+ * 2. DCMTK never times anything: its socket time-outs are off, the deadlines are the wire's (its own count wall-clock
+ *    seconds).
  * 3. It never resolves names, never reads a dictionary file, never asks the TCP wrapper. */
 #include "dcmtk/config/osconfig.h"
 #include "dcmtk/dcmnet/assoc.h"
@@ -31,7 +32,7 @@ namespace
 /* DCMTK's complaints are about peers: they are warnings to us, whatever it calls them. */
 class to_our_log : public dcmtk::log4cplus::Appender
 {
-public:
+  public:
     ~to_our_log() override
     {
         destructorImpl();
@@ -40,7 +41,7 @@ public:
     {
     }
 
-protected:
+  protected:
     void append(const dcmtk::log4cplus::spi::InternalLoggingEvent &event) override
     {
         const auto &text = event.getMessage();

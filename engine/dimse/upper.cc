@@ -1,13 +1,13 @@
 /* upper.cc: associations over ASC_* and DUL_*.
  *
- * 1. A dv_upper owns its wire, its T_ASC_Association and, through that, the dv_connection. The wire outlives the connection:
- *    DUL deletes that at the first failed read, and the wire still knows why.
- * 2. dcmExternalSocketHandle is set only with `handle_lock` held, from just before ASC_receiveAssociation until our layer has made
- *    the connection from it: microseconds.
+ * 1. A dv_upper owns its wire, its T_ASC_Association and, through that, the dv_connection. The wire outlives the
+ *    connection: DUL deletes that at the first failed read, and the wire still knows why.
+ * 2. dcmExternalSocketHandle is set only with `handle_lock` held, from just before ASC_receiveAssociation until our
+ *    layer has made the connection from it: microseconds.
  * 3. `end` is set once; afterwards nothing is read or sent but what dv_upper_close does.
- * 4. The PDVs of a PDU are walked here, not by DUL_NextPDV: 3.6.7 steps over a PDV by the length of the one behind it, so that the third
- *    of unequal ones is read from a wrong place, with a length that may lead out of its buffer. DUL_ReadPDVs has checked that the
- *    lengths add up to the PDU's. */
+ * 4. The PDVs of a PDU are walked here, not by DUL_NextPDV: 3.6.7 steps over a PDV by the length of the one behind
+ *    it, so that the third of unequal ones is read from a wrong place, with a length that may lead out of its buffer.
+ *    DUL_ReadPDVs has checked that the lengths add up to the PDU's. */
 #include "dimse/upper.h"
 #include "dimse/upper_internal.h"
 
@@ -133,7 +133,8 @@ dv_upper *dv_upper_accept(int fd, uint8_t *first, size_t n, uint32_t max_pdu, in
     dcmExternalSocketHandle.set(fd);
     dv_next_wire.wire = &u->wire;
     dv_next_wire.taken = handle_taken;
-    OFCondition cond = ASC_receiveAssociation(dv_acceptor_network, &u->association, max_pdu, nullptr, nullptr, OFFalse, DUL_BLOCK, 0);
+    OFCondition cond =
+        ASC_receiveAssociation(dv_acceptor_network, &u->association, max_pdu, nullptr, nullptr, OFFalse, DUL_BLOCK, 0);
     if (dv_next_wire.wire) { /* it never got to our layer: the peer was gone already */
         dv_next_wire = dv_handoff();
         handle_taken();
@@ -187,7 +188,8 @@ size_t dv_upper_negotiate(dv_upper *u, bool (*ask)(void *user, const char *sop_c
     u->count = 0;
     if (!*list)
         return 0;
-    /* First collected by id: accepting walks the same list, which has but one position. Of two with one id the first counts. */
+    /* First collected by id: accepting walks the same list, which has but one position. Of two with one id the first
+     * counts. */
     auto *pc = reinterpret_cast<DUL_PRESENTATIONCONTEXT *>(LST_Head(list));
     if (pc)
         LST_Position(list, reinterpret_cast<LST_NODE *>(pc));
@@ -236,8 +238,9 @@ void dv_upper_reject(dv_upper *u, uint8_t result, uint8_t source, uint8_t reason
     ended(u, DV_UPPER_CLOSED, "rejected");
 }
 
-/* DCMTK only ever connects by itself: IPv4, whole seconds, not to be cancelled, one address of a name. So it connects to this
- * listener on the loopback, and our layer puts the real connection, made by us, under the descriptor that it got (dup2). */
+/* DCMTK only ever connects by itself: IPv4, whole seconds, not to be cancelled, one address of a name. So it connects
+ * to this listener on the loopback, and our layer puts the real connection, made by us, under the descriptor that it
+ * got (dup2). */
 static int stand_in = -1;
 static char stand_in_address[32];
 
@@ -290,8 +293,8 @@ static void read_accepted(dv_upper *u, const dv_upper_offer *offers, size_t coun
 }
 
 dv_upper *dv_upper_request(int fd, const char *calling, const char *called, const dv_upper_offer *offers, size_t count,
-                           uint32_t max_pdu, int answer_ms, const dv_upper_cancel *cancel, dv_upper_rejection *rejection,
-                           dv_upper_end *end, char *why, size_t size)
+                           uint32_t max_pdu, int answer_ms, const dv_upper_cancel *cancel,
+                           dv_upper_rejection *rejection, dv_upper_end *end, char *why, size_t size)
 {
     dv_upper *u = new (std::nothrow) dv_upper;
     T_ASC_Parameters *params = nullptr;
@@ -316,8 +319,9 @@ dv_upper *dv_upper_request(int fd, const char *calling, const char *called, cons
     if (cond.good())
         cond = ASC_setPresentationAddresses(params, "localhost", stand_in_address);
     for (size_t i = 0; i < count && cond.good(); i++)
-        cond = ASC_addPresentationContext(params, static_cast<T_ASC_PresentationContextID>(2 * i + 1), offers[i].sop_class,
-                                          const_cast<const char **>(offers[i].syntaxes), offers[i].count);
+        cond =
+            ASC_addPresentationContext(params, static_cast<T_ASC_PresentationContextID>(2 * i + 1), offers[i].sop_class,
+                                       const_cast<const char **>(offers[i].syntaxes), offers[i].count);
     if (cond.good()) {
         dv_next_wire.wire = &u->wire;
         cond = ASC_requestAssociation(dv_requestor_network, params, &u->association, nullptr, nullptr, DUL_BLOCK, 0);
@@ -376,7 +380,8 @@ size_t dv_upper_room(const dv_upper *u)
 static void take_pdv(dv_upper *u, dv_pdv *out)
 {
     const uint8_t *p = u->pdv;
-    size_t length = static_cast<size_t>(p[0]) << 24 | static_cast<size_t>(p[1]) << 16 | static_cast<size_t>(p[2]) << 8 | p[3];
+    size_t length =
+        static_cast<size_t>(p[0]) << 24 | static_cast<size_t>(p[1]) << 16 | static_cast<size_t>(p[2]) << 8 | p[3];
 
     out->context = p[4];
     out->command = p[5] & 1;

@@ -1,11 +1,12 @@
-/* upper_internal.h: the DICOM upper layer (PS3.8) as C sees it; DCMTK's ASC_* and DUL_* behind it, and no type of theirs.
+/* upper_internal.h: the DICOM upper layer (PS3.8) as C sees it; DCMTK's ASC_* and DUL_* behind it, and no type of
+ * theirs.
  *
- *   dv_upper_accept(fd) -> contexts proposed -> dv_upper_choose ... -> dv_upper_acknowledge -> dv_upper_next / dv_upper_send
- *   dv_upper_request(fd) ------------------------------------------------------------------> the same
+ *   dv_upper_accept(fd) -> dv_upper_negotiate -> dv_upper_acknowledge -> dv_upper_next, dv_upper_send -> dv_upper_close
+ *   dv_upper_request(fd) ----------------------------------------------> the same
  *
  * The caller makes the TCP connection; DCMTK never listens, resolves, or waits without our deadline.
- * Ends      dv_upper_next says why there is no PDV: a timeout or cancellation while nothing has come leaves the association
- *           usable; every other end is final, and dv_upper_close is all that is left to do.
+ * Ends      dv_upper_next says why there is no PDV: a timeout or cancellation while nothing has come leaves the
+ *           association usable; every other end is final, and dv_upper_close is all that is left to do.
  * Memory    PDV bytes lie in DCMTK's buffer and live until the next dv_upper_next. dv_upper_close frees all.
  * Threads   one at a time for each association; any number of associations. */
 #ifndef DV_DIMSE_UPPER_INTERNAL_H
@@ -32,12 +33,12 @@ typedef struct dv_pdv {
 
 typedef enum dv_upper_end {
     DV_UPPER_OK,
-    DV_UPPER_RELEASED,  /* the peer asked for it; dv_upper_close answers */
-    DV_UPPER_ABORTED,   /* A-ABORT came */
-    DV_UPPER_CLOSED,    /* the TCP connection ended */
+    DV_UPPER_RELEASED, /* the peer asked for it; dv_upper_close answers */
+    DV_UPPER_ABORTED,  /* A-ABORT came */
+    DV_UPPER_CLOSED,   /* the TCP connection ended */
     DV_UPPER_TIMEOUT,
     DV_UPPER_CANCELLED,
-    DV_UPPER_BROKEN     /* the peer breaks the protocol, or the network failed; dv_upper_why says how */
+    DV_UPPER_BROKEN /* the peer breaks the protocol, or the network failed; dv_upper_why says how */
 } dv_upper_end;
 
 /* Who waits, and who may end the waiting; see wire_internal.h. */
@@ -58,15 +59,16 @@ typedef struct dv_upper_rejection {
     uint8_t result, source, reason; /* PS3.8 9.3.4; result 0: none came */
 } dv_upper_rejection;
 
-/* DCMTK's globals, its log into ours, its two network objects; once, before any thread (setup.cc). False: WHY says it. */
+/* DCMTK's globals, its log into ours, its two network objects; once, before any thread (setup.cc). False: WHY says
+ * it. */
 bool dv_upper_setup(char *why, size_t size);
 
 /* FIRST (malloc'd, taken) is the whole A-ASSOCIATE-RQ. FD is taken. NULL: WHY says it, the connection is closed. */
 dv_upper *dv_upper_accept(int fd, uint8_t *first, size_t n, uint32_t max_pdu, int pdu_ms, char *why, size_t size);
 const char *dv_upper_calling(const dv_upper *u);
 const char *dv_upper_called(const dv_upper *u);
-/* Calls ASK for each proposed context's syntaxes in the sender's order until it says yes; a context without a yes is refused with
- * "transfer syntaxes not supported". Returns how many were accepted. */
+/* Calls ASK for each proposed context's syntaxes in the sender's order until it says yes; a context without a yes is
+ * refused with "transfer syntaxes not supported". Returns how many were accepted. */
 size_t dv_upper_negotiate(dv_upper *u, bool (*ask)(void *user, const char *sop_class, const char *syntax), void *user);
 bool dv_upper_acknowledge(dv_upper *u);
 /* Sends an A-ASSOCIATE-RJ. */
@@ -78,11 +80,11 @@ typedef struct dv_upper_offer {
     int count;
 } dv_upper_offer;
 
-/* Asks for an association over FD (taken), which is connected. NULL: REJECTION->result is set when the peer said no; else *END
- * and WHY say what happened. */
+/* Asks for an association over FD (taken), which is connected. NULL: REJECTION->result is set when the peer said no;
+ * else *END and WHY say what happened. */
 dv_upper *dv_upper_request(int fd, const char *calling, const char *called, const dv_upper_offer *offers, size_t count,
-                           uint32_t max_pdu, int answer_ms, const dv_upper_cancel *cancel, dv_upper_rejection *rejection,
-                           dv_upper_end *end, char *why, size_t size);
+                           uint32_t max_pdu, int answer_ms, const dv_upper_cancel *cancel,
+                           dv_upper_rejection *rejection, dv_upper_end *end, char *why, size_t size);
 
 void dv_upper_set_cancel(dv_upper *u, const dv_upper_cancel *cancel);
 /* Accepted contexts, in order of id. */
@@ -101,7 +103,8 @@ dv_upper_end dv_upper_ended(const dv_upper *u);
 const char *dv_upper_why(const dv_upper *u);
 /* Has anything come from the peer that nobody waits for? */
 bool dv_upper_readable(dv_upper *u);
-/* The end: answers a release that came; else with RELEASE asks for one and waits at most MS, and without aborts. Frees U (may be NULL). */
+/* The end: answers a release that came; else with RELEASE asks for one and waits at most MS, and without aborts.
+ * Frees U (may be NULL). */
 void dv_upper_close(dv_upper *u, bool release, int ms);
 
 #ifdef __cplusplus

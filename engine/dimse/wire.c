@@ -76,7 +76,8 @@ static dv_wire_state await(dv_wire *w, short events)
         n = poll(on, use_wake ? 2 : 1, (int)rest);
         if (n > 0 && on[0].revents)
             return DV_WIRE_OK;
-        /* The descriptor woke us for a cancellation that is not meant for this wire: it stays readable, so ask by time. */
+        /* The descriptor woke us for a cancellation that is not meant for this wire: it stays readable, so ask by
+         * time. */
         if (n > 0 && use_wake && on[1].revents && !(w->cancelled && w->cancelled(w->user)))
             use_wake = false;
     }

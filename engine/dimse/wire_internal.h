@@ -4,10 +4,10 @@
  *                  \________________________/    a read takes what it asked for and the buffer's fill in one readv
  *   DUL: head of a P-DATA-TF (12 bytes), held back -> joined with the data -> one sendmsg -> peer
  *
- * Why        a small instance costs one read and its answer one write; TCP_QUICKACK before each read and TCP_NODELAY keep a
- *            stock peer (Nagle on, two writes a PDU) from waiting 40 ms for our delayed acknowledgement.
- * Time       deadlines are monotonic and absolute. `cancelled` is asked before each wait; who has no descriptor to wake it
- *            (`wake`) is asked every 200 ms.
+ * Why        a small instance costs one read and its answer one write; TCP_QUICKACK before each read and TCP_NODELAY
+ *            keep a stock peer (Nagle on, two writes a PDU) from waiting 40 ms for our delayed acknowledgement.
+ * Time       deadlines are monotonic and absolute. `cancelled` is asked before each wait; who has no descriptor to
+ *            wake it (`wake`) is asked every 200 ms.
  * Memory     the struct is its owner's; `first` is malloc'd and freed by the wire.
  * Threads    one at a time; `cancelled` reads what others write. */
 #ifndef DV_DIMSE_WIRE_INTERNAL_H
@@ -24,23 +24,29 @@ extern "C" {
 
 enum { DV_WIRE_BUFFER = 16 * 1024, DV_WIRE_SLICE_MS = 200, DV_WIRE_LINGER_MS = 300 };
 
-typedef enum dv_wire_state { DV_WIRE_OK, DV_WIRE_CLOSED, DV_WIRE_TIMEOUT, DV_WIRE_CANCELLED, DV_WIRE_FAILED } dv_wire_state;
+typedef enum dv_wire_state {
+    DV_WIRE_OK,
+    DV_WIRE_CLOSED,
+    DV_WIRE_TIMEOUT,
+    DV_WIRE_CANCELLED,
+    DV_WIRE_FAILED
+} dv_wire_state;
 
 typedef struct dv_wire {
-    int fd;               /* -1 when closed */
-    dv_wire_state state;  /* the first failure of a read or write; it stays */
-    int error;            /* errno of DV_WIRE_FAILED */
-    int64_t deadline;     /* monotonic ms */
+    int fd;                        /* -1 when closed */
+    dv_wire_state state;           /* the first failure of a read or write; it stays */
+    int error;                     /* errno of DV_WIRE_FAILED */
+    int64_t deadline;              /* monotonic ms */
     bool (*cancelled)(void *user); /* NULL: nobody cancels */
     void *user;
-    int wake;             /* readable when `cancelled` may have become true; -1: none */
-    bool reset;           /* a failure here must tell the peer by an A-ABORT when the wire closes */
-    bool torn;            /* a PDU was written in part: an A-ABORT would be read as its data */
-    uint8_t head[12];     /* of a P-DATA-TF that waits for its data */
+    int wake;         /* readable when `cancelled` may have become true; -1: none */
+    bool reset;       /* a failure here must tell the peer by an A-ABORT when the wire closes */
+    bool torn;        /* a PDU was written in part: an A-ABORT would be read as its data */
+    uint8_t head[12]; /* of a P-DATA-TF that waits for its data */
     size_t head_len;
-    const uint8_t *at;    /* received and not yet read: `left` bytes, in `buffer` or `first` */
+    const uint8_t *at; /* received and not yet read: `left` bytes, in `buffer` or `first` */
     size_t left;
-    uint8_t *first;       /* what the acceptor had read before we took over */
+    uint8_t *first; /* what the acceptor had read before we took over */
     uint8_t buffer[DV_WIRE_BUFFER];
 } dv_wire;
 

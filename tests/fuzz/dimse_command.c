@@ -1,5 +1,5 @@
-/* A command set from outside: parsed, its texts touched, and what a writer makes of it parsed to the same again. The same bytes also as
- * the first PDU of a connection. */
+/* A command set from outside: parsed, its texts touched, and what a writer makes of it parsed to the same again. The
+ * same bytes also as the first PDU of a connection. */
 #include "dimse/associate_internal.h"
 #include "dimse/command_internal.h"
 
@@ -26,7 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t total;
 
     if (dv_command_parse(data, size, &c, &err)) {
-        volatile unsigned sum = touch(c.sop_class) + touch(c.sop_instance) + touch(c.move_originator) + touch(c.move_destination) + touch(c.comment);
+        volatile unsigned sum = touch(c.sop_class) + touch(c.sop_instance) + touch(c.move_originator) +
+                                touch(c.move_destination) + touch(c.comment);
 
         (void)sum;
         dv_command_begin(&w);
@@ -36,8 +37,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         dv_command_u16(&w, 0x0900, c.status);
         dv_command_text(&w, 0x1000, c.sop_instance, '\0');
         dv_command_end(&w);
-        if (!w.full && (!dv_command_parse(w.bytes, w.len, &again, &err) || again.field != c.field || again.status != c.status ||
-                        again.answers != c.answers || !dv_text_equal(dv_text_trim(again.sop_class), dv_text_trim(c.sop_class))))
+        if (!w.full &&
+            (!dv_command_parse(w.bytes, w.len, &again, &err) || again.field != c.field || again.status != c.status ||
+             again.answers != c.answers || !dv_text_equal(dv_text_trim(again.sop_class), dv_text_trim(c.sop_class))))
             abort();
     }
     if (dv_associate_first(data, size, &total) == DV_FIRST_ASSOCIATE && total <= size)

@@ -47,7 +47,8 @@ static dv_admit admit(void *user, dv_caller *caller)
 static bool accept_any(void *user, const dv_caller *caller, dv_text sop_class, dv_text syntax)
 {
     (void)user, (void)caller, (void)syntax;
-    return dv_text_starts(sop_class, DV_TEXT("1.2.840.10008.5.1.4.1.1.")) || dv_text_starts(sop_class, DV_TEXT("1.2.276."));
+    return dv_text_starts(sop_class, DV_TEXT("1.2.840.10008.5.1.4.1.1.")) ||
+           dv_text_starts(sop_class, DV_TEXT("1.2.276."));
 }
 
 static void *store_begin(void *user, dv_caller *caller, const dv_store_request *rq, dv_store_answer *answer)
@@ -95,10 +96,17 @@ static void store_lost(void *instance)
 
 static int serve(uint16_t port)
 {
-    dv_scp_options o = {.port = port, .max_associations = env_int("MAX", 0), .first_pdu_ms = env_int("FIRST_MS", 3000),
-                        .idle_ms = env_int("IDLE_MS", 0), .pdu_ms = env_int("PDU_MS", 0)};
-    dv_scp_callbacks on = {.admit = admit, .accept = accept_any, .store_begin = store_begin, .store_data = store_data,
-                           .store_end = store_end, .store_lost = store_lost};
+    dv_scp_options o = {.port = port,
+                        .max_associations = env_int("MAX", 0),
+                        .first_pdu_ms = env_int("FIRST_MS", 3000),
+                        .idle_ms = env_int("IDLE_MS", 0),
+                        .pdu_ms = env_int("PDU_MS", 0)};
+    dv_scp_callbacks on = {.admit = admit,
+                           .accept = accept_any,
+                           .store_begin = store_begin,
+                           .store_data = store_data,
+                           .store_end = store_end,
+                           .store_lost = store_lost};
     dv_error err = {0};
     dv_scp *scp = dv_scp_start(&o, &on, &err);
     char byte;
@@ -112,7 +120,8 @@ static int serve(uint16_t port)
     while (read(0, &byte, 1) > 0 || errno == EINTR)
         ;
     dv_scp_stop(scp, 2000);
-    printf("stores %llu bytes %llu lost %llu\n", atomic_load(&stores_in), atomic_load(&bytes_in), atomic_load(&lost_in));
+    printf("stores %llu bytes %llu lost %llu\n", atomic_load(&stores_in), atomic_load(&bytes_in),
+           atomic_load(&lost_in));
     return 0;
 }
 
@@ -172,8 +181,12 @@ static ptrdiff_t next_bytes(void *user, void *buf, size_t size, dv_error *err)
 static int client(int argc, char **argv)
 {
     const char *verb = argv[1];
-    dv_target to = {.host = argv[2], .port = (uint16_t)strtoul(argv[3], NULL, 10), .calling = env("AET", "DROVER"), .called = argv[4],
-                    .connect_ms = env_int("CONNECT_MS", 3000), .answer_ms = env_int("ANSWER_MS", 20000)};
+    dv_target to = {.host = argv[2],
+                    .port = (uint16_t)strtoul(argv[3], NULL, 10),
+                    .calling = env("AET", "DROVER"),
+                    .called = argv[4],
+                    .connect_ms = env_int("CONNECT_MS", 3000),
+                    .answer_ms = env_int("ANSWER_MS", 20000)};
     dv_context_offer offers[3] = {{DV_SOP_VERIFICATION, {NULL}},
                                   {DV_SOP_STUDY_FIND, {"1.2.840.10008.1.2"}},
                                   {DV_SOP_STUDY_MOVE, {"1.2.840.10008.1.2"}}};
@@ -203,8 +216,8 @@ static int client(int argc, char **argv)
         add(query, &n, 0x08, 0x52, "STUDY");
         add(query, &n, 0x20, 0x0D, argv[6]);
         if (dv_move(a, DV_SOP_STUDY_MOVE, argv[5], (dv_text){(char *)query, n}, &arena, print_move, NULL, &r, &err))
-            printf("moved %04x %d %d %d %d failed \"%.*s\" %s\n", r.status, r.remaining, r.completed, r.failed, r.warning,
-                   DV_ARG(r.failed_uids), r.comment);
+            printf("moved %04x %d %d %d %d failed \"%.*s\" %s\n", r.status, r.remaining, r.completed, r.failed,
+                   r.warning, DV_ARG(r.failed_uids), r.comment);
         else
             code = failed(&err);
         dv_arena_free(&arena);
@@ -214,7 +227,8 @@ static int client(int argc, char **argv)
 
         if (!f)
             return 2;
-        if (dv_store_send(a, dv_text_of(argv[5]), dv_text_of(argv[6]), dv_text_of(argv[7]), next_bytes, f, &status, &err))
+        if (dv_store_send(a, dv_text_of(argv[5]), dv_text_of(argv[6]), dv_text_of(argv[7]), next_bytes, f, &status,
+                          &err))
             printf("status %04x\n", status);
         else
             code = failed(&err);

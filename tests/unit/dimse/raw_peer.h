@@ -19,9 +19,9 @@
 
 enum { RAW_MS = 10000 }; /* how long a test waits for what must come */
 
-#define IMPLICIT "1.2.840.10008.1.2"
-#define EXPLICIT "1.2.840.10008.1.2.1"
-#define CT_CLASS "1.2.840.10008.5.1.4.1.1.2"
+#define IMPLICIT     "1.2.840.10008.1.2"
+#define EXPLICIT     "1.2.840.10008.1.2.1"
+#define CT_CLASS     "1.2.840.10008.5.1.4.1.1.2"
 #define VERIFICATION "1.2.840.10008.1.1"
 
 /* Bytes being put together. */
@@ -95,7 +95,8 @@ static inline void raw_associate_begin(raw *r, unsigned type, const char *callin
 }
 
 /* One context; SYNTAXES ends with NULL. */
-static inline void raw_context(raw *r, unsigned type, unsigned id, unsigned result, const char *sop_class, const char *const *syntaxes)
+static inline void raw_context(raw *r, unsigned type, unsigned id, unsigned result, const char *sop_class,
+                               const char *const *syntaxes)
 {
     size_t start = r->n, length;
 

@@ -18,9 +18,9 @@ static struct seen {
     int begun, ended, lost, left;
     char instance[80], sop_class[80], syntax[80], originator[20];
     uint8_t bytes[300000];
-    size_t n, most;    /* `most`: store_data says no beyond it */
-    bool refuse;       /* store_begin gives NULL */
-    bool hold;         /* store_end waits until it is false */
+    size_t n, most; /* `most`: store_data says no beyond it */
+    bool refuse;    /* store_begin gives NULL */
+    bool hold;      /* store_end waits until it is false */
 } seen = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void change(int *counter, int by)
@@ -470,7 +470,12 @@ static void pdvs_that_do_not_add_up_end_the_association(void **state)
     static const struct {
         const char *body;
         size_t n;
-    } bad[] = {{"", 0}, {"\0\0\0\0", 4}, {"\0\0\0\1\3", 5}, {"\0\0\0\xFF\3\2", 6}, {"\xFF\xFF\xFF\xFF\3\2", 6}, {"\0\0\0\2\3\3\0", 7}};
+    } bad[] = {{"", 0},
+               {"\0\0\0\0", 4},
+               {"\0\0\0\1\3", 5},
+               {"\0\0\0\xFF\3\2", 6},
+               {"\xFF\xFF\xFF\xFF\3\2", 6},
+               {"\0\0\0\2\3\3\0", 7}};
 
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -582,8 +587,11 @@ static void what_is_no_dicom_is_closed_at_once(void **state)
         const char *bytes;
         size_t n;
         bool abort;
-    } noise[] = {{"GET / HTTP/1.1\r\n\r\n", 18, false}, {"\x16\x03\x01\x02\x00", 5, false}, {"\1\0\xFF\xFF\xFF\xFF", 6, true},
-                 {"\4\0\0\0\0\0", 6, true},           {"SSH-2.0", 7, true}};
+    } noise[] = {{"GET / HTTP/1.1\r\n\r\n", 18, false},
+                 {"\x16\x03\x01\x02\x00", 5, false},
+                 {"\1\0\xFF\xFF\xFF\xFF", 6, true},
+                 {"\4\0\0\0\0\0", 6, true},
+                 {"SSH-2.0", 7, true}};
 
     (void)state;
     for (size_t i = 0; i < sizeof noise / sizeof *noise; i++) {
@@ -698,8 +706,12 @@ static void a_stop_ends_idle_ones_at_once_and_lets_a_message_finish(void **state
     close(idle);
     close(busy);
     idle = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_not_equal(connect(idle, (struct sockaddr *)&(struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port),
-                                                                               .sin_addr = {htonl(INADDR_LOOPBACK)}}, sizeof(struct sockaddr_in)), 0);
+    assert_int_not_equal(connect(idle,
+                                 (struct sockaddr *)&(struct sockaddr_in){.sin_family = AF_INET,
+                                                                          .sin_port = htons(port),
+                                                                          .sin_addr = {htonl(INADDR_LOOPBACK)}},
+                                 sizeof(struct sockaddr_in)),
+                         0);
     close(idle);
 }
 

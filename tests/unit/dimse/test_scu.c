@@ -21,12 +21,12 @@ typedef struct scripted {
 
 static scripted peer;
 
-#define EXPECT(p, what)                                                                                                                  \
-    do {                                                                                                                                 \
-        if (!(what)) {                                                                                                                   \
-            snprintf((p)->failed, sizeof(p)->failed, "line %d: %s", __LINE__, #what);                                                    \
-            return;                                                                                                                      \
-        }                                                                                                                                \
+#define EXPECT(p, what)                                                                                                \
+    do {                                                                                                               \
+        if (!(what)) {                                                                                                 \
+            snprintf((p)->failed, sizeof(p)->failed, "line %d: %s", __LINE__, #what);                                  \
+            return;                                                                                                    \
+        }                                                                                                              \
     } while (0)
 
 static void *run_script(void *arg)
@@ -91,7 +91,8 @@ static bool take_request(scripted *p, int fd, dv_command *c, uint8_t *held, size
 }
 
 /* STATUS with COUNT counters of a C-MOVE, and an identifier. */
-static void say(scripted *p, int fd, const dv_command *rq, uint16_t id, uint16_t status, const int *counters, dv_text identifier)
+static void say(scripted *p, int fd, const dv_command *rq, uint16_t id, uint16_t status, const int *counters,
+                dv_text identifier)
 {
     dv_command_writer w;
 
@@ -123,7 +124,12 @@ static const dv_text no_text;
 
 static dv_target target(uint16_t port)
 {
-    return (dv_target){.host = "127.0.0.1", .port = port, .calling = "DROVER", .called = "PEER", .connect_ms = 5000, .answer_ms = RAW_MS};
+    return (dv_target){.host = "127.0.0.1",
+                       .port = port,
+                       .calling = "DROVER",
+                       .called = "PEER",
+                       .connect_ms = 5000,
+                       .answer_ms = RAW_MS};
 }
 
 static dv_association *associate_for(const char *sop_class, dv_target to)
@@ -198,7 +204,11 @@ static void sink_lost(void *instance)
 static dv_scp *start_server(uint32_t max_pdu)
 {
     dv_scp_options o = {.host = "127.0.0.1", .max_pdu = max_pdu};
-    dv_scp_callbacks on = {.accept = accept_all, .store_begin = sink_begin, .store_data = sink_data, .store_end = sink_end, .store_lost = sink_lost};
+    dv_scp_callbacks on = {.accept = accept_all,
+                           .store_begin = sink_begin,
+                           .store_data = sink_data,
+                           .store_end = sink_end,
+                           .store_lost = sink_lost};
     dv_error err;
     dv_scp *scp = dv_scp_start(&o, &on, &err);
 
@@ -385,7 +395,6 @@ static void associations_that_fail_say_what_to_do(void **state)
     to.answer_ms = 200;
     fails(to, DV_ERR_TIMEOUT, "within 0.2 s", "association request");
     end_peer();
-    close(peer.listener);
     fails(target(peer.port), DV_ERR_NETWORK, "refuses the connection", "127.0.0.1");
     to.host = "no-such-host.invalid";
     fails(to, DV_ERR_NETWORK, "no-such-host.invalid", "resolved");
@@ -571,7 +580,9 @@ static void move_some(scripted *p, int fd)
     EXPECT(p, c.field == DV_C_MOVE_RQ && dv_text_is(dv_text_trim(c.move_destination), "HERE"));
     say(p, fd, &c, c.message_id, 0xFF00, (int[]){2, 1, 0, 0}, no_text);
     say(p, fd, &c, c.message_id, 0xB000, (int[]){0, 2, 1, 0},
-        (dv_text){"\x08\0\x58\0\x0C\0\0\0" "1.2.3\\1.2.45", 8 + 12});
+        (dv_text){"\x08\0\x58\0\x0C\0\0\0"
+                  "1.2.3\\1.2.45",
+                  8 + 12});
     await_release(p, fd);
 }
 
