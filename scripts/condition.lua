@@ -4,7 +4,7 @@
 --   { tag = "StationName", operator = "starts_with", value = "CT", case_insensitive = true }
 --   { any = { { "Modality", "equals", "CT" }, { "Modality", "equals", "PT" } } }
 --
--- An absent attribute is compared as empty text, so the not_ forms hold for it. A path that names many places ([*], **) holds when one of
+-- An absent attribute is compared as empty text, so the not_ forms hold for it. What is no text (an UN element) is not blank, and cannot be compared. A path that names many places ([*], **) holds when one of
 -- them does; its not_ forms and is_blank hold when none of them breaks it.
 -- Each condition becomes a closure over a compiled path: one C call, no table, no string but the value read.
 local words = script "words"
@@ -103,13 +103,10 @@ function M.check(list)
   return good, why and why:gsub("^ ", "")
 end
 
-local get, places, fold, glob, count = native.get, native.places, native.fold, native.glob, native.count
+local get, places, fold, glob, count, blank = native.get, native.places, native.fold, native.glob, native.count, native.blank
 
 -- What a positive operator says of a text.
 local matchers = {}
-function matchers.is_not_blank()
-  return function(v) return v ~= "" end
-end
 function matchers.equals(want)
   return function(v) return v == want end
 end
@@ -129,32 +126,33 @@ function matchers.matches_wildcard(want)
   return function(v) return glob(v, want) end
 end
 
-local positive = { is_blank = "is_not_blank", not_equals = "equals", not_contains = "contains" }
+local positive = { not_equals = "equals", not_contains = "contains" }
+
+local function blank_test(path, vr, many, wanted)
+  if vr == "SQ" then -- a sequence is blank when absent or without items
+    return function() return (count(path) == 0) == wanted end
+  end
+  if many then
+    return function()
+      for _, place in ipairs(places(path) or {}) do
+        if not blank(place) then return not wanted end
+      end
+      return wanted
+    end
+  end
+  if wanted then return function() return blank(path) end end
+  return function() return not blank(path) end
+end
 
 local function test_of(c)
   local path = native.path(c.tag)
   local _, vr, many = native.path_info(path)
-  if vr == "SQ" then -- blank is absent, or without items
-    local blank = c.operator == "is_blank"
-    return function() return (count(path) == 0) == blank end
+  if c.operator == "is_blank" or c.operator == "is_not_blank" then return blank_test(path, vr, many, c.operator == "is_blank") end
+  local want = c.case_insensitive and fold(c.value) or c.value
+  if c.operator == "equals" and not many and not c.case_insensitive then -- the common one without a call between
+    return function() return get(path) == want end
   end
-  local want = c.case_insensitive and c.value and fold(c.value) or c.value
   local negated = positive[c.operator] ~= nil
-  if not many and not c.case_insensitive then -- the common ones without a call between
-    if c.operator == "is_blank" then
-      return function()
-        local v = get(path)
-        return v == nil or v == ""
-      end
-    elseif c.operator == "is_not_blank" then
-      return function()
-        local v = get(path)
-        return v ~= nil and v ~= ""
-      end
-    elseif c.operator == "equals" then
-      return function() return get(path) == want end
-    end
-  end
   local matches = matchers[positive[c.operator] or c.operator](want)
   local function value_matches(v)
     if c.case_insensitive then v = fold(v) end

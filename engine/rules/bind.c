@@ -207,6 +207,25 @@ static int native_get(lua_State *L)
     return 1;
 }
 
+/* blank(path) -> absent or empty; what cannot be read as text is neither */
+static int native_blank(lua_State *L)
+{
+    dv_bind *b = dv_bind_of(L);
+    dv_error err;
+    dv_text value = {0};
+    const dv_path *path;
+    dv_dataset *ds = dv_bind_dataset(L, b);
+    if (!dv_bind_path(L, b, 1, &path, &err))
+        return dv_bind_raise_bare(L, &err);
+    bool read = dv_dataset_get(ds, path, &value, &err);
+    if (!read && err.code != DV_ERR_VALUE && err.code != DV_ERR_CHARSET) {
+        dv_bind_explain(&err, path);
+        return dv_bind_raise_bare(L, &err);
+    }
+    lua_pushboolean(L, read && value.len == 0);
+    return 1;
+}
+
 /* set(path, value) -> places changed; nil removes */
 static int native_set(lua_State *L)
 {
@@ -468,7 +487,7 @@ void dv_bind_rules(lua_State *L, dv_bind *b)
 {
     static const luaL_Reg functions[] = {
         {"path", native_path},         {"path_info", native_path_info}, {"get", native_get},
-        {"set", native_set},           {"has", native_has}, {"count", native_count},             {"actor", native_actor},
+        {"set", native_set},           {"has", native_has}, {"count", native_count}, {"blank", native_blank},             {"actor", native_actor},
         {"enter", native_enter},       {"leave", native_leave},         {"finding", native_finding},
         {"log", native_log},           {"changes", native_changes},     {"findings", native_findings},
         {"where", native_where},       {"register", native_register},   {"clock", native_clock},

@@ -271,9 +271,19 @@ static void every_action_does_what_it_says(void **state)
 static void private_elements_are_named_by_their_creator(void **state)
 {
     (void)state;
-    rules_hold("mapping \"p\" { actions = { { '(0019,\"ACME_CT_01\",20)', \"clear\" } }, "
-               TESTED("{ given = { [ [[(0019,0010)]] ] = \"ACME_CT_01\", PatientID = \"1\" }, expect = {} }") "}\n",
-               false, 1);
+    static const char *const rules =
+        "local path = '(0009,\"GEMS_IDEN_01\",01)'\n"
+        "mapping \"clear\" { actions = { { path, \"clear\" } }, tests = {\n"
+        "  { given = { [path] = \"abcd\" }, expect = { [path] = \"\" } },\n"
+        "  { given = { [path] = \"abcd\" }, vr = { [path] = \"UN\" }, expect = { [path] = \"\" } },\n"
+        "  { given = { [ '(0009,\"OTHER\",01)' ] = \"\" }, expect = {} } } }\n"
+        "mapping \"set\" { actions = { { path, \"set\", \"new\" } }, tests = {\n"
+        "  { given = { [path] = \"abcd\" }, expect = { [path] = \"new\" } },\n"
+        "  { name = \"its creator comes with it\", given = {}, expect = { [path] = \"new\" } } } }\n"
+        "mapping \"un-is-not-blank\" { conditions = { { path, \"is_not_blank\" } }, actions = { { \"StudyID\", \"set\", \"1\" } }, tests = {\n"
+        "  { given = { [path] = \"abcd\" }, vr = { [path] = \"UN\" }, expect = { StudyID = \"1\" } }, { given = {}, expect = {} } } }\n"
+        "mapping \"remove\" { run = function(ds) ds[path] = nil end, tests = { { given = { [path] = \"abcd\" }, absent = { path } } } }\n";
+    rules_hold(rules, false, 8);
 }
 
 static void the_scope_of_a_rule_is_kept(void **state)
