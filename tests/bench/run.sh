@@ -22,9 +22,11 @@ done
 install_packages build peers test
 cmake --preset release >/dev/null
 cmake --build --preset release --target drover >/dev/null
-drover=$PWD/build/release/drover
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/drover-bench.XXXXXX")
 trap 'rm -rf "$work"' EXIT
+# Installed, so that an edit of rules/ or scripts/ meanwhile does not count.
+cmake --install build/release --prefix "$work/install" >/dev/null
+drover=$work/install/bin/drover
 echo "$("$drover" version | head -n 1), $(nproc) cores, $(date -u +%F), commit $(git rev-parse --short HEAD 2>/dev/null || echo none)"
 
 bench_dataset() {
@@ -36,7 +38,7 @@ bench_dataset() {
         -Wl,--start-group "${libraries[@]}" -Wl,--end-group -ldcmdata -loflog -lofstd \
         $(pkg-config --libs lua5.4 sqlite3 openssl libcjson libpcre2-8 zlib) -lpthread
     "$drover" synth "$work/ct" --studies 1 --modalities CT --defects none --instances-per-study 1 >/dev/null
-    "$work/dataset" "$work"/ct/*/*/0001.dcm "$PWD" "$PWD/tests/bench/rules"
+    "$work/dataset" "$work"/ct/*/*/0001.dcm "$work/install/share/drover" "$PWD/tests/bench/rules"
 }
 
 bench_receive() {

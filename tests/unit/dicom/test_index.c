@@ -245,6 +245,24 @@ static void delimiters_in_odd_places_are_read_past(void **state)
     assert_int_equal(ix.top_count, 2);
 }
 
+static void an_item_longer_than_its_sequence_is_believed(void **state)
+{
+    (void)state;
+    head(&b, DV_ProcedureCodeSequence, "SQ", 10, false);
+    el(&inner, DV_CodeValue, "SH", "AB");
+    el(&inner, DV_CodeMeaning, "LO", "CD");
+    around(&b, DV_ITEM, NULL, &inner);
+    el(&b, DV_PatientID, "LO", "1");
+    assert_all(explicit_le);
+    assert_int_equal(ix.findings, DV_INDEX_WRONG_ITEM_LENGTH);
+    assert_int_equal(ix.nodes[0].end, 4);
+    dv_dataset *ds = open_made(&arena, &b);
+    set(ds, "ProcedureCodeSequence[1].CodeValue", "LONGER");
+    assert_string_equal(get(again(ds), "ProcedureCodeSequence[1].CodeValue"), "LONGER");
+    assert_string_equal(get(again(ds), "PatientID"), "1");
+    assert_int_equal(dv_dataset_index(again(ds))->findings, 0); /* the renewed length is the true one */
+}
+
 static void broken_structure_is_refused_with_its_offset(void **state)
 {
     (void)state;
@@ -258,10 +276,12 @@ static void broken_structure_is_refused_with_its_offset(void **state)
     el(&b, DV_CodeValue, "SH", "ABCDEFGH");
     assert_bad(explicit_le, DV_ERR_MALFORMED, "no item where one must begin");
     dv_buffer_clear(&b);
+    head(&b, DV_RequestAttributesSequence, "SQ", 60, false);
+    head(&b, DV_ITEM, NULL, 52, false);
     head(&b, DV_ProcedureCodeSequence, "SQ", 12, false);
     head(&b, DV_ITEM, NULL, 100, false);
     el(&b, DV_CodeValue, "SH", "ABCDEFGH");
-    assert_bad(explicit_le, DV_ERR_MALFORMED, "past the end of its sequence: (FFFE,E000) at offset 12");
+    assert_bad(explicit_le, DV_ERR_MALFORMED, "past the end of what it is in: (FFFE,E000) at offset 32");
     dv_buffer_clear(&b);
     head(&b, DV_ProcedureCodeSequence, "SQ", 20, false);
     head(&b, DV_ITEM, NULL, 12, false);
@@ -475,6 +495,7 @@ int main(void)
         TEST(faults_of_order_and_length_are_found_and_read_past),
         TEST(zeros_behind_the_dataset_are_a_finding),
         TEST(delimiters_in_odd_places_are_read_past),
+        TEST(an_item_longer_than_its_sequence_is_believed),
         TEST(broken_structure_is_refused_with_its_offset),
         TEST(a_hundred_thousand_nested_items_are_refused_by_the_limit),
         TEST(nesting_up_to_the_limit_is_read),
