@@ -52,7 +52,7 @@ bool dv_dataset_get(const dv_dataset *ds, const dv_path *path, dv_text *out, dv_
 bool dv_dataset_get_received(const dv_dataset *ds, const dv_path *path, dv_text *out, dv_error *err);
 /* For C code: the top-level element TAG; absent when absent or unreadable. */
 dv_text dv_dataset_text(const dv_dataset *ds, dv_tag tag);
-/* The same with the bytes of the value as encoded, trimmed. No conversion: for UIDs and keys "as received". */
+/* The bytes of the top-level element TAG as received, whatever was written since, trimmed. No conversion: for UIDs and keys. */
 dv_text dv_dataset_raw(const dv_dataset *ds, dv_tag tag);
 
 /* Writes VALUE at every place that PATH names. Missing items on the way are made when PATH names the next one ([1] of none, [+]).

@@ -366,10 +366,11 @@ static bool remove_item(dv_dataset *ds, const dv_place *p, dv_error *err)
 
 static bool remove_value(dv_dataset *ds, const dv_place *p, bool *changed, dv_error *err)
 {
-    dv_text old;
-    prepared now = {.vr = dv_found_vr(ds, &p->found)};
+    dv_text old, bytes;
+    prepared now = {.vr = writing_vr(ds, p)};
     if (!dv_found_text(ds, p->level, p->tag, &p->found, &old, err) ||
-        !replace_value(ds->arena, old, p->step, (dv_text){NULL, 0}, &now.value, err))
+        !replace_value(ds->arena, old, p->step, (dv_text){NULL, 0}, &now.value, err) ||
+        !dv_value_encode(ds, p->level, p->tag, now.vr, now.value, &bytes, err))
         return false;
     return apply(ds, p, &now, changed, err);
 }

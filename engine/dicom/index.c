@@ -205,8 +205,13 @@ static step delimiter(dv_index *ix, dv_tag tag, uint32_t length, size_t total, d
     if (tag == DV_ITEM) {
         if (f->kind == FRAME_ELEMENTS)
             return bad(err, DV_ERR_MALFORMED, "an item that is in no sequence", tag, at);
-        if (length != DV_UNDEFINED && length > f->limit - at - 8)
-            return bad(err, DV_ERR_MALFORMED, "an item runs past the end of its sequence", tag, at);
+        if (length != DV_UNDEFINED && length > f->limit - at - 8) {
+            /* The item is believed and not its sequence, as DCMTK does, but never more than what is around both. */
+            if (f->kind != FRAME_ITEMS || f->undefined || length > ix->stack[ix->open - 1].limit - at - 8)
+                return bad(err, DV_ERR_MALFORMED, "an item runs past the end of what it is in", tag, at);
+            f->limit = at + 8 + length;
+            ix->findings |= DV_INDEX_WRONG_ITEM_LENGTH;
+        }
         if (f->kind == FRAME_FRAGMENTS) {
             if (length == DV_UNDEFINED)
                 return bad(err, DV_ERR_MALFORMED, "a fragment of undefined length", tag, at);

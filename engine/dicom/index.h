@@ -79,10 +79,10 @@ typedef struct dv_index {
  *   BAD_VR             no VR of PS3.5: two capital letters with zeros behind them have a 32-bit length (as future VRs will),
  *                      anything else a 16-bit one, as DCMTK does; OB and OW of undefined length that are not Pixel Data are sequences
  *   WRONG_ITEM_LENGTH  delimiters in defined lengths or where none belongs, a sequence delimiter that also ends its open item,
- *                      delimiters with a length; bytes stay with the element before them
+ *                      delimiters with a length; bytes stay with the element before them; an item longer than its sequence says
  *   TRAILING           zeros behind the last element
  *   FOREIGN_GROUP      groups 0000 to 0007 in the dataset
- * A child that runs past its parent's defined length is MALFORMED. */
+ * An element that runs past its item's defined length, and an item past that of the item around its sequence, are MALFORMED. */
 enum {
     DV_INDEX_ODD_LENGTH = 1, DV_INDEX_BAD_VR = 2, DV_INDEX_UNSORTED = 4, DV_INDEX_DUPLICATE = 8,
     DV_INDEX_WRONG_ITEM_LENGTH = 16, DV_INDEX_TRAILING = 32, DV_INDEX_FOREIGN_GROUP = 64, DV_INDEX_UN_SEQUENCE = 128,

@@ -170,6 +170,8 @@ static bool copy_tail(output *o, const dv_node *n, size_t from, uint8_t *head, u
     size_t inside = n->stop;
     if (head && n->offset + n->head + n->length < inside)
         inside = n->offset + n->head + n->length;
+    if (inside < from) /* its length was too short for what it has */
+        inside = from;
     if (!add_received(o, from, inside) || (head && !fill_length(o, head, n->head, before, big)))
         return false;
     return add_received(o, inside, n->stop);

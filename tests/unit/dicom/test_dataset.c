@@ -274,6 +274,18 @@ static void a_value_of_several_is_replaced_added_and_taken_out(void **state)
     assert_int_equal(set_fails(ds, "Rows[4]", "1"), DV_ERR_VALUE); /* a number cannot be empty */
 }
 
+/* Found by fuzzing: ImageType of VR "C\x13" lost a value and could not be written any more. */
+static void a_value_taken_out_under_a_broken_vr_gets_the_dictionarys(void **state)
+{
+    (void)state;
+    head(&b, DV_ImageType, "C\x13", 4, false);
+    dv_buffer_add(&b, "A\\B ", 4);
+    dv_dataset *ds = open_made(&arena, &b);
+    assert_int_equal(removed(ds, "ImageType[2]"), 1);
+    assert_string_equal(get(again(ds), "ImageType"), "A");
+    assert_int_equal(dv_dataset_vr(again(ds), path_of(&arena, "ImageType")), DV_VR_CS);
+}
+
 static void a_private_element_goes_into_its_creators_block(void **state)
 {
     (void)state;
@@ -517,6 +529,7 @@ int main(void)
         TEST(only_the_next_item_can_be_made),
         TEST(items_are_removed_by_number_from_the_last),
         TEST(a_value_of_several_is_replaced_added_and_taken_out),
+        TEST(a_value_taken_out_under_a_broken_vr_gets_the_dictionarys),
         TEST(a_private_element_goes_into_its_creators_block),
         TEST(relabelling_reads_the_received_bytes_anew),
         TEST(a_value_written_before_a_relabel_is_encoded_by_the_set_at_the_end),
