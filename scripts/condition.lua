@@ -111,16 +111,16 @@ function matchers.equals(want)
   return function(v) return v == want end
 end
 function matchers.contains(want)
-  local find = string.find
-  return function(v) return find(v, want, 1, true) ~= nil end
+  local contains = native.contains
+  return function(v) return contains(v, want) end
 end
 function matchers.starts_with(want)
-  local sub, n = string.sub, #want
-  return function(v) return sub(v, 1, n) == want end
+  local starts = native.starts
+  return function(v) return starts(v, want) end
 end
 function matchers.ends_with(want)
-  local sub, n = string.sub, #want
-  return function(v) return sub(v, -n) == want end
+  local ends = native.ends
+  return function(v) return ends(v, want) end
 end
 function matchers.matches_wildcard(want)
   return function(v) return glob(v, want) end
@@ -154,6 +154,9 @@ local function test_of(c)
   end
   local negated = positive[c.operator] ~= nil
   local matches = matchers[positive[c.operator] or c.operator](want)
+  if not many and not c.case_insensitive then
+    return function() return matches(get(path) or "") ~= negated end
+  end
   local function value_matches(v)
     if c.case_insensitive then v = fold(v) end
     return matches(v)

@@ -188,33 +188,38 @@ function M.explain(plan, ds, ctx)
   return steps
 end
 
-local spent, runs = {}, 0
+local spent, SAMPLES = {}, 2000
 
 --- One run with a clock around each rule.
 function M.bench(plan, ds, ctx)
   local clock = native.clock
-  runs = runs + 1
   for i, rule in ipairs(plan) do
     if rule.enabled then
       local from = clock()
       native.enter(rule.actor)
       local verdict = rule.apply(ds, ctx)
-      spent[i] = spent[i] or { rule = rule.id, ns = 0 }
-      spent[i].ns = spent[i].ns + clock() - from
+      local ns = clock() - from
+      spent[i] = spent[i] or { rule = rule.id }
+      if #spent[i] < SAMPLES then spent[i][#spent[i] + 1] = ns end
       if verdict then break end
     end
   end
 end
 
---- { rule, ns } a rule, hottest first; the clock's own cost taken off.
+local function median(list)
+  table.sort(list)
+  return list[(#list + 1) // 2]
+end
+
+--- { rule, ns } a rule, hottest first: medians, with the clock's own cost taken off.
 function M.bench_result()
-  local clock, list = native.clock, {}
-  local from = clock()
-  for _ = 1, 1000 do clock() end
-  local own = (clock() - from) // 1000
-  for _, each in pairs(spent) do
-    list[#list + 1] = { rule = each.rule, ns = math.max(0, each.ns // math.max(1, runs) - own) }
+  local clock, list, own = native.clock, {}, {}
+  for i = 1, 201 do
+    local from = clock()
+    own[i] = clock() - from
   end
+  local none = median(own)
+  for _, each in pairs(spent) do list[#list + 1] = { rule = each.rule, ns = math.max(0, median(each) - none) } end
   table.sort(list, function(a, b)
     if a.ns ~= b.ns then return a.ns > b.ns end
     return a.rule < b.rule

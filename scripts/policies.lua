@@ -51,6 +51,11 @@ end
 local latin = { [""] = true, ["ISO_IR 6"] = true, ["ISO_IR 100"] = true, ["ISO_IR 101"] = true, ["ISO_IR 109"] = true,
   ["ISO_IR 110"] = true, ["ISO_IR 148"] = true, ["ISO_IR 203"] = true }
 
+-- Defined terms that stand alone: what nearly all datasets declare needs no second look.
+local defined = {}
+for _, term in ipairs { "ISO_IR 100", "ISO_IR 101", "ISO_IR 109", "ISO_IR 110", "ISO_IR 144", "ISO_IR 127", "ISO_IR 126", "ISO_IR 138", "ISO_IR 148",
+  "ISO_IR 13", "ISO_IR 166", "ISO_IR 192", "ISO_IR 203", "GB18030", "GBK" } do defined[term] = true end
+
 local function put_terms_right(params, declared)
   local terms, changed = {}, false
   for term in (declared .. "\\"):gmatch("([^\\]*)\\") do
@@ -80,7 +85,7 @@ policy("character_set", 5, "Misspelt character set terms (`ISO-IR 100`, `UTF-8`)
     end
     return function()
       local declared = get(path) or ""
-      if declared ~= "" then declared = put_terms_right(params, declared) end
+      if declared ~= "" and not defined[declared] then declared = put_terms_right(params, declared) end
       local state, utf8, certain, where, why = scan()
       if state ~= "plain" then
         if utf8 and latin[declared] then
@@ -219,10 +224,10 @@ policy("modality", 7, "A Modality that is absent, multi-valued or no term gets w
 
 policy("time_zone", 19, "TimezoneOffsetFromUTC in a form other than +HHMM (`+9:00`, `Z`) is written so.", {},
   function(params)
-    local path = native.path("TimezoneOffsetFromUTC")
+    local path, well_formed = native.path("TimezoneOffsetFromUTC"), native.offset
     return function()
       local v = get(path)
-      if not v or v == "" or v:find("^[+-]%d%d%d%d$") then return end
+      if not v or v == "" or well_formed(v) then return end
       local good, why = repair.timezone(v)
       if good then set(path, good) else report(params, "TimezoneOffsetFromUTC", words.quote(v) .. ": " .. why) end
     end

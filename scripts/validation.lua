@@ -50,12 +50,12 @@ validation "patient-sex-code" {
 local types = {}
 
 function types.format(rule)
-  local vr, fix = rule.format, repair.by_vr[rule.format]
+  local vr, fix, wrong = rule.format, repair.by_vr[rule.format], native.check
   return function(v)
-    local why = native.check(vr, v)
+    local why = wrong(vr, v)
     if not why then return nil end
     local good = fix and fix(v)
-    if good and native.check(vr, good) then good = nil end -- better, but not yet right
+    if good and wrong(vr, good) then good = nil end -- better, but not yet right
     return words.quote(v) .. ": " .. why, good
   end
 end
@@ -136,11 +136,10 @@ local function body_of_values(rule)
     map = map or {}
     map[native.fold(wrong)] = right
   end
-  local find = string.find
   local function at(place)
-    local v = get(place)
+    local v, several = get(place)
     if v == nil or v == "" then return nil end
-    if one or not find(v, "\\", 1, true) then -- one value: no table
+    if one or not several then -- one value: no table
       local why, fix = check(v)
       if not why then return nil end
       return fail(place, why, map and map[native.fold(v)] or fix)

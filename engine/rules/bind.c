@@ -190,7 +190,7 @@ static int native_path_info(lua_State *L)
 
 /* ---- reading and writing for compiled rules ---- */
 
-/* get(path) -> text or nil */
+/* get(path) -> text or nil; a second result, true, when the text has a backslash */
 static int native_get(lua_State *L)
 {
     dv_bind *b = dv_bind_of(L);
@@ -204,7 +204,10 @@ static int native_get(lua_State *L)
         return dv_bind_raise_bare(L, &err);
     }
     dv_bind_push_text(L, value);
-    return 1;
+    if (!value.len || !memchr(value.at, '\\', value.len))
+        return 1;
+    lua_pushboolean(L, true);
+    return 2;
 }
 
 /* blank(path) -> absent or empty; what cannot be read as text is neither */

@@ -34,8 +34,25 @@ static bool name_is_odd(dv_text t)
     return last == '^' ? t.len > 0 : last == '=' || last == ' ';
 }
 
+/* The numbers that nearly all are: digits, one point, a sign. The full check costs ten times as much. */
+static bool is_plain_number(dv_vr vr, dv_text t)
+{
+    size_t i = t.len && t.at[0] == '-', points = 0, digits = 0;
+    for (; i < t.len; i++) {
+        if (t.at[i] == '.')
+            points++;
+        else if (t.at[i] >= '0' && t.at[i] <= '9')
+            digits++;
+        else
+            return false;
+    }
+    return digits > 0 && (vr == DV_VR_DS ? points <= 1 && t.len <= 16 : points == 0 && t.len <= 9);
+}
+
 static bool value_is_odd(dv_vr vr, dv_text value)
 {
+    if ((vr == DV_VR_DS || vr == DV_VR_IS) && is_plain_number(vr, value))
+        return false;
     return vr == DV_VR_PN ? name_is_odd(value) || !dv_value_check(vr, value, NULL) : !dv_value_check(vr, value, NULL);
 }
 
@@ -233,7 +250,9 @@ static int native_foreign(lua_State *L)
     dv_bind *b = dv_bind_of(L);
     const dv_index *ix = dv_dataset_index(dv_bind_dataset(L, b));
     lua_Integer n = 0;
-    for (uint32_t i = 0; ix && i < ix->top_count; i++) {
+    if (!ix || !(ix->findings & DV_INDEX_FOREIGN_GROUP))
+        return 0;
+    for (uint32_t i = 0; i < ix->top_count; i++) {
         dv_tag tag = ix->nodes[ix->top[i]].tag;
         if (DV_GROUP(tag) > 4)
             continue;

@@ -269,6 +269,38 @@ static int native_glob(lua_State *L)
     return 1;
 }
 
+/* contains, starts, ends (text, part): the plain comparisons of conditions, without a pattern and without a new string */
+static int native_contains(lua_State *L)
+{
+    dv_text t = text_arg(L, 1), part = text_arg(L, 2);
+    lua_pushboolean(L, part.len <= t.len && memmem(t.at, t.len, part.at, part.len) != NULL);
+    return 1;
+}
+
+static int native_starts(lua_State *L)
+{
+    lua_pushboolean(L, dv_text_starts(text_arg(L, 1), text_arg(L, 2)));
+    return 1;
+}
+
+static int native_ends(lua_State *L)
+{
+    dv_text t = text_arg(L, 1), part = text_arg(L, 2);
+    lua_pushboolean(L, part.len <= t.len && memcmp(t.at + t.len - part.len, part.at, part.len) == 0);
+    return 1;
+}
+
+/* offset(text) -> is it an offset from UTC as PS3.3 C.12.1.1.8 wants it, +HHMM */
+static int native_offset(lua_State *L)
+{
+    dv_text t = text_arg(L, 1);
+    bool good = t.len == 5 && (t.at[0] == '+' || t.at[0] == '-');
+    for (size_t i = 1; good && i < 5; i++)
+        good = t.at[i] >= '0' && t.at[i] <= '9';
+    lua_pushboolean(L, good && t.at[3] < '6');
+    return 1;
+}
+
 void dv_bind_values(lua_State *L, dv_bind *b)
 {
     static const luaL_Reg functions[] = {
@@ -276,7 +308,9 @@ void dv_bind_values(lua_State *L, dv_bind *b)
         {"time", native_time},       {"age", native_age},           {"name", native_name},
         {"uid_from", native_uid_from}, {"uid_check", native_uid_check}, {"charset_term", native_charset_term},
         {"distance", native_distance}, {"keyword", native_keyword}, {"length", native_length},
-        {"fold", native_fold},       {"glob", native_glob},         {NULL, NULL},
+        {"fold", native_fold},       {"glob", native_glob},         {"contains", native_contains},
+        {"starts", native_starts},   {"ends", native_ends},         {"offset", native_offset},
+        {NULL, NULL},
     };
     dv_bind_set(L, b, functions);
 }
