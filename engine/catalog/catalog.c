@@ -6,8 +6,8 @@
  *                           +---------------- next group gathers meanwhile
  *
  * A member lies on its caller's stack: the writer never touches it after the post.
- * Locks     `lock` (queue) and `readers_lock` are never held together, and neither while SQL runs, but for `readers_lock` while a
- *           connection is opened or closed. */
+ * Locks     `lock` (queue) and `readers_lock` are never held together, and neither while SQL runs, but for
+ * `readers_lock` while a connection is opened or closed. */
 #include "catalog/catalog.h"
 #include "base/clock.h"
 #include "base/fault.h"
@@ -23,9 +23,10 @@
 #include <time.h>
 
 enum {
-    GROUP_MAX = 256,         /* members of one transaction: bounds what one failing disk takes with it, and how long the first waits */
-    QUIET_MS = 500,          /* of silence, then the log is moved into the database file */
-    MARGIN_S = 600,          /* before a complete checkpoint: linked objects whose row was not asked for yet */
+    GROUP_MAX =
+        256, /* members of one transaction: bounds what one failing disk takes with it, and how long the first waits */
+    QUIET_MS = 500, /* of silence, then the log is moved into the database file */
+    MARGIN_S = 600, /* before a complete checkpoint: linked objects whose row was not asked for yet */
 };
 #define LOG_LIMIT ((int64_t)64 << 20) /* checkpoint between two groups at this length of the log */
 #define LOG_AGAIN ((int64_t)16 << 20) /* and again at this growth, when a reader held it back */
@@ -60,13 +61,13 @@ struct dv_catalog {
     bool stop;
 
     atomic_llong groups, members;
-    atomic_bool recovered;   /* nothing is missing from before this run */
+    atomic_bool recovered; /* nothing is missing from before this run */
 
     /* the writer thread's */
     dv_db *db;
-    bool dirty;              /* committed since the last complete checkpoint */
-    int64_t through;         /* to be written to site with the next group, 0: nothing new */
-    int64_t retry_at;        /* length of the log at which a checkpoint is tried again */
+    bool dirty;       /* committed since the last complete checkpoint */
+    int64_t through;  /* to be written to site with the next group, 0: nothing new */
+    int64_t retry_at; /* length of the log at which a checkpoint is tried again */
 
     /* under readers_lock */
     pthread_mutex_t readers_lock;
@@ -84,8 +85,10 @@ static bool site_put(dv_db *db, const char *name, int64_t value, dv_error *err)
 {
     char text[24];
     snprintf(text, sizeof text, "%lld", (long long)value);
-    return dv_db_exec(db, err, "INSERT INTO site (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                      "ss", name, text);
+    return dv_db_exec(
+        db, err,
+        "INSERT INTO site (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value", "ss",
+        name, text);
 }
 
 static bool upgrade(dv_db *db, dv_error *err)
@@ -95,7 +98,8 @@ static bool upgrade(dv_db *db, dv_error *err)
     if (!dv_db_has_table(db, "site", &has, err) || (has && !site_int(db, "schema", 0, &version, err)))
         return false;
     if (version > dv_schema_version)
-        return dv_fail(err, DV_ERR_CONFIG, "the catalog has schema version %lld, this program knows up to %d; use the newer program",
+        return dv_fail(err, DV_ERR_CONFIG,
+                       "the catalog has schema version %lld, this program knows up to %d; use the newer program",
                        (long long)version, dv_schema_version);
     for (; version < dv_schema_version; version++) {
         bool ok = dv_db_begin(db, true, err) && dv_db_script(db, dv_schema_steps[version], err) &&
@@ -112,7 +116,8 @@ static bool upgrade(dv_db *db, dv_error *err)
 static bool mark_started(dv_catalog *cat, dv_error *err)
 {
     int64_t clean = 0;
-    if (!site_int(cat->db, "clean_stop", 1, &clean, err) || !site_int(cat->db, "recovered_through", 0, &cat->recovered_through, err))
+    if (!site_int(cat->db, "clean_stop", 1, &clean, err) ||
+        !site_int(cat->db, "recovered_through", 0, &cat->recovered_through, err))
         return false;
     cat->unclean = clean == 0;
     atomic_store(&cat->recovered, !cat->unclean);
@@ -213,7 +218,8 @@ static member *take(dv_catalog *cat)
     until.tv_sec += until.tv_nsec / 1000000000L;
     until.tv_nsec %= 1000000000L;
     while (!cat->first && !cat->stop && rc == 0)
-        rc = cat->dirty ? pthread_cond_timedwait(&cat->wake, &cat->lock, &until) : pthread_cond_wait(&cat->wake, &cat->lock);
+        rc = cat->dirty ? pthread_cond_timedwait(&cat->wake, &cat->lock, &until)
+                        : pthread_cond_wait(&cat->wake, &cat->lock);
     member *first = cat->first, *end = first;
     for (int n = 1; end && end->next && n < GROUP_MAX; n++)
         end = end->next;
@@ -247,7 +253,8 @@ static void *writer(void *user)
     }
 }
 
-bool dv_catalog_write(dv_catalog *cat, bool full, bool (*work)(dv_db *db, void *user, dv_error *err), void *user, dv_error *err)
+bool dv_catalog_write(dv_catalog *cat, bool full, bool (*work)(dv_db *db, void *user, dv_error *err), void *user,
+                      dv_error *err)
 {
     if (pthread_equal(pthread_self(), cat->thread))
         return dv_fail(err, DV_ERR_INTERNAL, "a write inside a write would wait for itself");
@@ -400,7 +407,8 @@ void dv_catalog_close(dv_catalog *cat)
               site_put(cat->db, "clean_stop", 1, &err) && dv_db_commit(cat->db, &err);
     if (!ok) {
         dv_db_rollback(cat->db);
-        dv_warn("catalog", "the stop cannot be marked as clean, the next start looks for objects without rows: %s", err.message);
+        dv_warn("catalog", "the stop cannot be marked as clean, the next start looks for objects without rows: %s",
+                err.message);
     }
     release(cat);
 }

@@ -1,8 +1,8 @@
 /* Rows of instances and of quarantine: what was seen before, what is added, what is counted.
  *
  *   patients <- studies <- series <- instances -> origins (the series as received)
- * Arbitration comes first and the counts last, so that a conflict adds nothing. Only the writer's connection gets here, inside a
- * savepoint: what fails half-way is rolled back by who called. */
+ * Arbitration comes first and the counts last, so that a conflict adds nothing. Only the writer's connection gets here,
+ * inside a savepoint: what fails half-way is rolled back by who called. */
 #include "catalog/catalog.h"
 #include "base/buffer.h"
 #include "base/hash.h"
@@ -71,8 +71,8 @@ static dv_seen compare(dv_text received_hash, dv_text body_hash, const uint8_t *
     return dv_text_equal(received_hash, hash_text(received)) ? DV_SEEN_IDENTICAL : DV_SEEN_HEADER;
 }
 
-bool dv_catalog_seen(dv_db *db, dv_text received_sop_uid, const uint8_t *received_hash, const uint8_t *body_hash, dv_seen *seen,
-                     dv_error *err)
+bool dv_catalog_seen(dv_db *db, dv_text received_sop_uid, const uint8_t *received_hash, const uint8_t *body_hash,
+                     dv_seen *seen, dv_error *err)
 {
     *seen = DV_SEEN_NEW;
     dv_rows *r = dv_db_query(db, err, "SELECT received_hash, body_hash FROM instances WHERE received_sop_uid = $1", "t",
@@ -82,7 +82,8 @@ bool dv_catalog_seen(dv_db *db, dv_text received_sop_uid, const uint8_t *receive
     return dv_rows_close(r, err);
 }
 
-static bool find_instance(dv_db *db, const dv_instance *row, dv_seen *seen, int64_t *id, const char **why, dv_error *err)
+static bool find_instance(dv_db *db, const dv_instance *row, dv_seen *seen, int64_t *id, const char **why,
+                          dv_error *err)
 {
     *seen = DV_SEEN_NEW;
     *id = 0;
@@ -113,10 +114,11 @@ typedef struct place {
 /* The study by its stored UID. *CLASH: it belongs to another patient. */
 static bool find_study(dv_db *db, const dv_instance *row, place *p, bool *clash, dv_error *err)
 {
-    dv_rows *r = dv_db_query(db, err,
-                             "SELECT s.id, s.patient, p.patient_id, p.issuer FROM studies s JOIN patients p ON p.id = s.patient"
-                             " WHERE s.study_uid = $1",
-                             "t", or_empty(row->study_uid));
+    dv_rows *r =
+        dv_db_query(db, err,
+                    "SELECT s.id, s.patient, p.patient_id, p.issuer FROM studies s JOIN patients p ON p.id = s.patient"
+                    " WHERE s.study_uid = $1",
+                    "t", or_empty(row->study_uid));
     if (dv_rows_next(r)) {
         p->study = dv_rows_int(r, 0);
         p->patient = dv_rows_int(r, 1);
@@ -137,7 +139,8 @@ static bool returned_id(dv_rows *r, int64_t *id, dv_error *err)
 static bool make_patient(dv_db *db, const dv_instance *row, place *p, dv_error *err)
 {
     dv_text id = or_empty(row->patient_id), issuer = or_empty(row->issuer);
-    if (!dv_db_int(db, 0, &p->patient, err, "SELECT id FROM patients WHERE patient_id = $1 AND issuer = $2", "tt", id, issuer))
+    if (!dv_db_int(db, 0, &p->patient, err, "SELECT id FROM patients WHERE patient_id = $1 AND issuer = $2", "tt", id,
+                   issuer))
         return false;
     if (p->patient)
         return true;
@@ -153,50 +156,61 @@ static bool make_patient(dv_db *db, const dv_instance *row, place *p, dv_error *
 
 static bool make_study(dv_db *db, const dv_instance *row, place *p, dv_error *err)
 {
-    char patient_key[FOLDED * DV_FOLD_GROWTH], received_patient_key[FOLDED * DV_FOLD_GROWTH], name_key[FOLDED * DV_FOLD_GROWTH];
+    char patient_key[FOLDED * DV_FOLD_GROWTH], received_patient_key[FOLDED * DV_FOLD_GROWTH],
+        name_key[FOLDED * DV_FOLD_GROWTH];
     char accession_key[FOLDED * DV_FOLD_GROWTH], received_accession_key[FOLDED * DV_FOLD_GROWTH];
     p->new_study = true;
     return make_patient(db, row, p, err) &&
            returned_id(
-               dv_db_query(db, err,
-                           "INSERT INTO studies (patient, study_uid, received_study_uid, patient_id, patient_key, received_patient_id,"
-                           " received_patient_key, received_issuer, patient_name, name_key, birth_date, sex, accession, accession_key,"
-                           " received_accession, received_accession_key, study_id, study_date, study_time, description,"
-                           " referring_physician, modalities, source, series_count, instance_count, bytes, first_received,"
-                           " last_received, generation_first, generation_last, finding_count) VALUES ($1, $2, $3, $4, $5, $6, $7, $8,"
-                           " $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, '', $22, 0, 0, 0, $23, $23, $24, $24, 0)"
-                           " RETURNING id",
-                           "itttttttttttttttttttttii", p->patient, or_empty(row->study_uid), row->received_study_uid,
-                           or_empty(row->patient_id), fold(row->patient_id, patient_key), or_empty(row->received_patient_id),
-                           fold(row->received_patient_id, received_patient_key), or_empty(row->received_issuer),
-                           or_empty(row->patient_name), fold(row->patient_name, name_key), or_empty(row->birth_date),
-                           or_empty(row->sex), or_empty(row->accession), fold(row->accession, accession_key),
-                           or_empty(row->received_accession), fold(row->received_accession, received_accession_key),
-                           or_empty(row->study_id), or_empty(row->study_date), or_empty(row->study_time),
-                           or_empty(row->study_description), or_empty(row->referring_physician), or_empty(row->source),
-                           row->received_at, row->generation),
+               dv_db_query(
+                   db, err,
+                   "INSERT INTO studies (patient, study_uid, received_study_uid, patient_id, patient_key, "
+                   "received_patient_id,"
+                   " received_patient_key, received_issuer, patient_name, name_key, birth_date, sex, accession, "
+                   "accession_key,"
+                   " received_accession, received_accession_key, study_id, study_date, study_time, description,"
+                   " referring_physician, modalities, source, series_count, instance_count, bytes, first_received,"
+                   " last_received, generation_first, generation_last, finding_count) VALUES ($1, $2, $3, $4, $5, $6, "
+                   "$7, $8,"
+                   " $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, '', $22, 0, 0, 0, $23, $23, $24, "
+                   "$24, 0)"
+                   " RETURNING id",
+                   "itttttttttttttttttttttii", p->patient, or_empty(row->study_uid), row->received_study_uid,
+                   or_empty(row->patient_id), fold(row->patient_id, patient_key), or_empty(row->received_patient_id),
+                   fold(row->received_patient_id, received_patient_key), or_empty(row->received_issuer),
+                   or_empty(row->patient_name), fold(row->patient_name, name_key), or_empty(row->birth_date),
+                   or_empty(row->sex), or_empty(row->accession), fold(row->accession, accession_key),
+                   or_empty(row->received_accession), fold(row->received_accession, received_accession_key),
+                   or_empty(row->study_id), or_empty(row->study_date), or_empty(row->study_time),
+                   or_empty(row->study_description), or_empty(row->referring_physician), or_empty(row->source),
+                   row->received_at, row->generation),
                &p->study, err);
 }
 
 static bool make_series(dv_db *db, const dv_instance *row, place *p, dv_error *err)
 {
     dv_text uid = or_empty(row->series_uid), modality = or_empty(row->modality);
-    if (!dv_db_int(db, 0, &p->series, err, "SELECT id FROM series WHERE study = $1 AND series_uid = $2", "it", p->study, uid))
+    if (!dv_db_int(db, 0, &p->series, err, "SELECT id FROM series WHERE study = $1 AND series_uid = $2", "it", p->study,
+                   uid))
         return false;
     if (p->series)
         return true;
     p->new_series = true;
-    if (!returned_id(dv_db_query(db, err,
-                                 "INSERT INTO series (study, series_uid, received_series_uid, modality, number, description, body_part,"
-                                 " instance_count) VALUES ($1, $2, $3, $4, $5, $6, $7, 0) RETURNING id",
-                                 "itttttt", p->study, uid, row->received_series_uid, modality, or_empty(row->series_number),
-                                 or_empty(row->series_description), or_empty(row->body_part)),
-                     &p->series, err))
+    if (!returned_id(
+            dv_db_query(
+                db, err,
+                "INSERT INTO series (study, series_uid, received_series_uid, modality, number, description, body_part,"
+                " instance_count) VALUES ($1, $2, $3, $4, $5, $6, $7, 0) RETURNING id",
+                "itttttt", p->study, uid, row->received_series_uid, modality, or_empty(row->series_number),
+                or_empty(row->series_description), or_empty(row->body_part)),
+            &p->series, err))
         return false;
     if (modality.len == 0)
         return true;
-    if (!dv_db_exec(db, err, "INSERT INTO study_modalities (modality, study) VALUES ($1, $2) ON CONFLICT (modality, study) DO NOTHING",
-                    "ti", modality, p->study))
+    if (!dv_db_exec(
+            db, err,
+            "INSERT INTO study_modalities (modality, study) VALUES ($1, $2) ON CONFLICT (modality, study) DO NOTHING",
+            "ti", modality, p->study))
         return false;
     p->new_modality = dv_db_changes(db) > 0;
     return true;
@@ -204,16 +218,19 @@ static bool make_series(dv_db *db, const dv_instance *row, place *p, dv_error *e
 
 static bool make_origin(dv_db *db, const dv_instance *row, place *p, dv_error *err)
 {
-    if (!dv_db_int(db, 0, &p->origin, err, "SELECT id FROM origins WHERE received_study_uid = $1 AND received_series_uid = $2", "tt",
+    if (!dv_db_int(db, 0, &p->origin, err,
+                   "SELECT id FROM origins WHERE received_study_uid = $1 AND received_series_uid = $2", "tt",
                    row->received_study_uid, row->received_series_uid))
         return false;
     return p->origin ||
-           returned_id(dv_db_query(db, err,
-                                   "INSERT INTO origins (received_study_uid, received_series_uid, received_patient_id, received_issuer,"
-                                   " received_accession) VALUES ($1, $2, $3, $4, $5) RETURNING id",
-                                   "ttttt", row->received_study_uid, row->received_series_uid, or_empty(row->received_patient_id),
-                                   or_empty(row->received_issuer), or_empty(row->received_accession)),
-                       &p->origin, err);
+           returned_id(
+               dv_db_query(
+                   db, err,
+                   "INSERT INTO origins (received_study_uid, received_series_uid, received_patient_id, received_issuer,"
+                   " received_accession) VALUES ($1, $2, $3, $4, $5) RETURNING id",
+                   "ttttt", row->received_study_uid, row->received_series_uid, or_empty(row->received_patient_id),
+                   or_empty(row->received_issuer), or_empty(row->received_accession)),
+               &p->origin, err);
 }
 
 /* ---- what hangs below an instance, and the counts above it ---- */
@@ -225,14 +242,16 @@ static bool add_audit(dv_db *db, const dv_instance *row, int64_t id, int64_t *fi
         if (!dv_db_exec(db, err,
                         "INSERT INTO edits (instance, position, kind, path, before, after, stage, rule)"
                         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-                        "iitttttt", id, ++position, or_empty(e->kind), or_empty(e->path), e->before, e->after, or_empty(e->stage),
-                        or_empty(e->rule)))
+                        "iitttttt", id, ++position, or_empty(e->kind), or_empty(e->path), e->before, e->after,
+                        or_empty(e->stage), or_empty(e->rule)))
             return false;
     *findings = 0;
     for (const dv_audit_finding *f = row->findings; f; f = f->next)
-        if (!dv_db_exec(db, err,
-                        "INSERT INTO findings (instance, position, kind, rule, path, message) VALUES ($1, $2, $3, $4, $5, $6)", "iitttt",
-                        id, ++*findings, or_empty(f->kind), or_empty(f->rule), or_empty(f->path), or_empty(f->message)))
+        if (!dv_db_exec(
+                db, err,
+                "INSERT INTO findings (instance, position, kind, rule, path, message) VALUES ($1, $2, $3, $4, $5, $6)",
+                "iitttt", id, ++*findings, or_empty(f->kind), or_empty(f->rule), or_empty(f->path),
+                or_empty(f->message)))
             return false;
     return true;
 }
@@ -240,10 +259,10 @@ static bool add_audit(dv_db *db, const dv_instance *row, int64_t id, int64_t *fi
 /* studies.modalities with one more value, joined by a backslash. */
 static bool add_modality(dv_db *db, const dv_instance *row, const place *p, dv_error *err)
 {
-    return !p->new_modality ||
-           dv_db_exec(db, err,
-                      "UPDATE studies SET modalities = CASE modalities WHEN '' THEN $1 ELSE modalities || '\\' || $1 END WHERE id = $2",
-                      "ti", row->modality, p->study);
+    return !p->new_modality || dv_db_exec(db, err,
+                                          "UPDATE studies SET modalities = CASE modalities WHEN '' THEN $1 ELSE "
+                                          "modalities || '\\' || $1 END WHERE id = $2",
+                                          "ti", row->modality, p->study);
 }
 
 static bool count_up(dv_db *db, const dv_instance *row, const place *p, int64_t findings, dv_error *err)
@@ -251,36 +270,42 @@ static bool count_up(dv_db *db, const dv_instance *row, const place *p, int64_t 
     int64_t bytes = (int64_t)row->bytes;
     return add_modality(db, row, p, err) &&
            dv_db_exec(db, err, "UPDATE series SET instance_count = instance_count + 1 WHERE id = $1", "i", p->series) &&
-           dv_db_exec(db, err,
-                      "UPDATE studies SET series_count = series_count + $2, instance_count = instance_count + 1, bytes = bytes + $3,"
-                      " finding_count = finding_count + $4,"
-                      " first_received = CASE WHEN first_received > $5 THEN $5 ELSE first_received END,"
-                      " last_received = CASE WHEN last_received < $5 THEN $5 ELSE last_received END,"
-                      " generation_first = CASE WHEN generation_first > $6 THEN $6 ELSE generation_first END,"
-                      " generation_last = CASE WHEN generation_last < $6 THEN $6 ELSE generation_last END WHERE id = $1",
-                      "iiiiii", p->study, (int64_t)p->new_series, bytes, findings, row->received_at, row->generation) &&
+           dv_db_exec(
+               db, err,
+               "UPDATE studies SET series_count = series_count + $2, instance_count = instance_count + 1, bytes = "
+               "bytes + $3,"
+               " finding_count = finding_count + $4,"
+               " first_received = CASE WHEN first_received > $5 THEN $5 ELSE first_received END,"
+               " last_received = CASE WHEN last_received < $5 THEN $5 ELSE last_received END,"
+               " generation_first = CASE WHEN generation_first > $6 THEN $6 ELSE generation_first END,"
+               " generation_last = CASE WHEN generation_last < $6 THEN $6 ELSE generation_last END WHERE id = $1",
+               "iiiiii", p->study, (int64_t)p->new_series, bytes, findings, row->received_at, row->generation) &&
            dv_db_exec(db, err,
                       "INSERT INTO counters (name, host, value) VALUES ('instances', $1, 1), ('bytes', $1, $2)"
                       " ON CONFLICT (name, host) DO UPDATE SET value = counters.value + excluded.value",
                       "si", host(), bytes) &&
-           (!p->new_series || dv_catalog_count(db, "series", 1, err)) && (!p->new_study || dv_catalog_count(db, "studies", 1, err)) &&
+           (!p->new_series || dv_catalog_count(db, "series", 1, err)) &&
+           (!p->new_study || dv_catalog_count(db, "studies", 1, err)) &&
            (!p->new_patient || dv_catalog_count(db, "patients", 1, err));
 }
 
 static bool insert_instance(dv_db *db, const dv_instance *row, const place *p, int64_t *id, dv_error *err)
 {
     *id = 0;
-    return returned_id(
-        dv_db_query(db, err,
-                    "INSERT INTO instances (series, origin, sop_uid, received_sop_uid, sop_class, transfer_syntax, instance_number, path,"
-                    " bytes, received_hash, header_hash, body_hash, generation, source, job, received_at, repeats, verified_at) VALUES"
-                    " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, 0)"
-                    " ON CONFLICT (received_sop_uid) DO NOTHING RETURNING id",
-                    "iittttttibbbitii", p->series, p->origin, or_empty(row->sop_uid), row->received_sop_uid, or_empty(row->sop_class),
-                    or_empty(row->transfer_syntax), or_empty(row->instance_number), or_empty(row->path), (int64_t)row->bytes,
-                    hash_text(row->received_hash), hash_text(row->header_hash), hash_text(row->body_hash), row->generation,
-                    or_empty(row->source), row->job, row->received_at),
-        id, err);
+    return returned_id(dv_db_query(db, err,
+                                   "INSERT INTO instances (series, origin, sop_uid, received_sop_uid, sop_class, "
+                                   "transfer_syntax, instance_number, path,"
+                                   " bytes, received_hash, header_hash, body_hash, generation, source, job, "
+                                   "received_at, repeats, verified_at) VALUES"
+                                   " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, 0)"
+                                   " ON CONFLICT (received_sop_uid) DO NOTHING RETURNING id",
+                                   "iittttttibbbitii", p->series, p->origin, or_empty(row->sop_uid),
+                                   row->received_sop_uid, or_empty(row->sop_class), or_empty(row->transfer_syntax),
+                                   or_empty(row->instance_number), or_empty(row->path), (int64_t)row->bytes,
+                                   hash_text(row->received_hash), hash_text(row->header_hash),
+                                   hash_text(row->body_hash), row->generation, or_empty(row->source), row->job,
+                                   row->received_at),
+                       id, err);
 }
 
 static bool repeated(dv_db *db, int64_t id, dv_error *err)
@@ -289,7 +314,8 @@ static bool repeated(dv_db *db, int64_t id, dv_error *err)
            dv_catalog_count(db, "duplicates", 1, err);
 }
 
-bool dv_catalog_add_instance_why(dv_db *db, const dv_instance *row, dv_seen *seen, int64_t *existing, const char **why, dv_error *err)
+bool dv_catalog_add_instance_why(dv_db *db, const dv_instance *row, dv_seen *seen, int64_t *existing, const char **why,
+                                 dv_error *err)
 {
     const char *unwanted;
     place p = {0};
@@ -298,8 +324,10 @@ bool dv_catalog_add_instance_why(dv_db *db, const dv_instance *row, dv_seen *see
     why = why ? why : &unwanted;
     *why = NULL;
     if (row->received_sop_uid.len == 0 || row->received_study_uid.len == 0 || row->received_series_uid.len == 0)
-        return dv_fail(err, DV_ERR_VALUE, "an instance needs its SOP, Series and Study Instance UID as received (has '%.*s', '%.*s', '%.*s')",
-                       DV_ARG(row->received_sop_uid), DV_ARG(row->received_series_uid), DV_ARG(row->received_study_uid));
+        return dv_fail(
+            err, DV_ERR_VALUE,
+            "an instance needs its SOP, Series and Study Instance UID as received (has '%.*s', '%.*s', '%.*s')",
+            DV_ARG(row->received_sop_uid), DV_ARG(row->received_series_uid), DV_ARG(row->received_study_uid));
     if (!find_instance(db, row, seen, existing, why, err))
         return false;
     if (*seen != DV_SEEN_NEW)
@@ -311,11 +339,12 @@ bool dv_catalog_add_instance_why(dv_db *db, const dv_instance *row, dv_seen *see
         *why = "the study belongs to another patient";
         return true;
     }
-    if ((!p.study && !make_study(db, row, &p, err)) || !make_series(db, row, &p, err) || !make_origin(db, row, &p, err) ||
-        !insert_instance(db, row, &p, existing, err))
+    if ((!p.study && !make_study(db, row, &p, err)) || !make_series(db, row, &p, err) ||
+        !make_origin(db, row, &p, err) || !insert_instance(db, row, &p, existing, err))
         return false;
     if (!*existing) /* another host was faster; its transaction is committed, so this finds it */
-        return find_instance(db, row, seen, existing, why, err) && (*seen != DV_SEEN_IDENTICAL || repeated(db, *existing, err));
+        return find_instance(db, row, seen, existing, why, err) &&
+               (*seen != DV_SEEN_IDENTICAL || repeated(db, *existing, err));
     return add_audit(db, row, *existing, &findings, err) && count_up(db, row, &p, findings, err);
 }
 
@@ -349,28 +378,33 @@ static bool count_repeat(dv_db *db, const dv_quarantined *row, int64_t *id, dv_e
     *id = 0;
     if (row->received_sop_uid.len == 0 || !row->body_hash || !row->received_hash)
         return true;
-    return returned_id(dv_db_query(db, err,
-                                   "UPDATE quarantine SET repeats = repeats + 1, last_at = $6 WHERE received_sop_uid = $1 AND state = $2"
-                                   " AND rule = $3 AND body_hash = $4 AND received_hash = $5 RETURNING id",
-                                   "tttbbi", row->received_sop_uid, or_empty(row->state), or_empty(row->rule), hash_text(row->body_hash),
-                                   hash_text(row->received_hash), row->received_at),
-                       id, err);
+    return returned_id(
+        dv_db_query(
+            db, err,
+            "UPDATE quarantine SET repeats = repeats + 1, last_at = $6 WHERE received_sop_uid = $1 AND state = $2"
+            " AND rule = $3 AND body_hash = $4 AND received_hash = $5 RETURNING id",
+            "tttbbi", row->received_sop_uid, or_empty(row->state), or_empty(row->rule), hash_text(row->body_hash),
+            hash_text(row->received_hash), row->received_at),
+        id, err);
 }
 
 static bool insert_quarantined(dv_db *db, const dv_quarantined *row, dv_text findings, int64_t *id, dv_error *err)
 {
     return returned_id(
-        dv_db_query(db, err,
-                    "INSERT INTO quarantine (state, reason, stage, rule, file, line, received_sop_uid, received_study_uid,"
-                    " received_series_uid, received_patient_id, received_accession, sop_class, transfer_syntax, path, bytes, body_hash,"
-                    " received_hash, generation, job, source, first_at, last_at, repeats, findings) VALUES ($1, $2, $3, $4, $5, $6, $7,"
-                    " $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $21, 0, $22) RETURNING id",
-                    "tttttittttttttibbiitit", or_empty(row->state), or_empty(row->reason), or_empty(row->stage), or_empty(row->rule),
-                    or_empty(row->file), row->line, or_empty(row->received_sop_uid), or_empty(row->received_study_uid),
-                    or_empty(row->received_series_uid), or_empty(row->received_patient_id), or_empty(row->received_accession),
-                    or_empty(row->sop_class), or_empty(row->transfer_syntax), or_empty(row->path), (int64_t)row->bytes,
-                    hash_text(row->body_hash), hash_text(row->received_hash), row->generation, row->job, or_empty(row->source),
-                    row->received_at, findings),
+        dv_db_query(
+            db, err,
+            "INSERT INTO quarantine (state, reason, stage, rule, file, line, received_sop_uid, received_study_uid,"
+            " received_series_uid, received_patient_id, received_accession, sop_class, transfer_syntax, path, bytes, "
+            "body_hash,"
+            " received_hash, generation, job, source, first_at, last_at, repeats, findings) VALUES ($1, $2, $3, $4, "
+            "$5, $6, $7,"
+            " $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $21, 0, $22) RETURNING id",
+            "tttttittttttttibbiitit", or_empty(row->state), or_empty(row->reason), or_empty(row->stage),
+            or_empty(row->rule), or_empty(row->file), row->line, or_empty(row->received_sop_uid),
+            or_empty(row->received_study_uid), or_empty(row->received_series_uid), or_empty(row->received_patient_id),
+            or_empty(row->received_accession), or_empty(row->sop_class), or_empty(row->transfer_syntax),
+            or_empty(row->path), (int64_t)row->bytes, hash_text(row->body_hash), hash_text(row->received_hash),
+            row->generation, row->job, or_empty(row->source), row->received_at, findings),
         id, err);
 }
 
@@ -387,14 +421,16 @@ bool dv_catalog_add_quarantined(dv_db *db, const dv_quarantined *row, int64_t *i
 {
     const char *state = state_counter(row->state);
     if (!state)
-        return dv_fail(err, DV_ERR_INTERNAL, "'%.*s' is no state of quarantine (rejected held excluded unreadable)", DV_ARG(row->state));
+        return dv_fail(err, DV_ERR_INTERNAL, "'%.*s' is no state of quarantine (rejected held excluded unreadable)",
+                       DV_ARG(row->state));
     if (!count_repeat(db, row, id, err))
         return false;
     *duplicate = *id != 0;
     if (*duplicate)
         return true;
     dv_buffer json = {0};
-    bool ok = findings_json(row->findings, &json) || dv_fail(err, DV_ERR_MEMORY, "no memory for the findings of a quarantined instance");
+    bool ok = findings_json(row->findings, &json) ||
+              dv_fail(err, DV_ERR_MEMORY, "no memory for the findings of a quarantined instance");
     ok = ok && insert_quarantined(db, row, dv_buffer_as_text(&json), id, err) && dv_catalog_count(db, state, 1, err);
     dv_buffer_free(&json);
     return ok;

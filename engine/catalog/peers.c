@@ -3,20 +3,29 @@
 
 #include <cjson/cJSON.h>
 
-#define COLUMNS "id, slug, label, aet, host, port, direction, enabled, sop_classes, transfer_syntaxes, max_associations, settings"
+#define COLUMNS                                                                                                        \
+    "id, slug, label, aet, host, port, direction, enabled, sop_classes, transfer_syntaxes, max_associations, settings"
 
 /* ---- reading ---- */
 
 /* The row's fields copied to ARENA; false when memory is out. */
 static bool read_peer(const dv_rows *r, dv_arena *arena, dv_peer *out)
 {
-    dv_peer p = {.id = dv_rows_int(r, 0), .port = (int)dv_rows_int(r, 5), .enabled = dv_rows_int(r, 7) != 0,
+    dv_peer p = {.id = dv_rows_int(r, 0),
+                 .port = (int)dv_rows_int(r, 5),
+                 .enabled = dv_rows_int(r, 7) != 0,
                  .max_associations = (int)dv_rows_int(r, 10)};
     struct {
         dv_text *to;
         int column;
-    } texts[] = {{&p.slug, 1}, {&p.label, 2}, {&p.aet, 3}, {&p.host, 4}, {&p.direction, 6}, {&p.sop_classes, 8},
-                 {&p.transfer_syntaxes, 9}, {&p.settings, 11}};
+    } texts[] = {{&p.slug, 1},
+                 {&p.label, 2},
+                 {&p.aet, 3},
+                 {&p.host, 4},
+                 {&p.direction, 6},
+                 {&p.sop_classes, 8},
+                 {&p.transfer_syntaxes, 9},
+                 {&p.settings, 11}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         *texts[i].to = dv_arena_text(arena, dv_rows_text(r, texts[i].column));
         if (!texts[i].to->at)
@@ -41,14 +50,16 @@ static bool one_peer(dv_rows *r, dv_arena *arena, dv_peer *out, bool *found, dv_
 
 bool dv_peer_get(dv_db *db, dv_text slug, dv_arena *arena, dv_peer *out, bool *found, dv_error *err)
 {
-    return one_peer(dv_db_query(db, err, "SELECT " COLUMNS " FROM peers WHERE slug = $1", "t", slug.at ? slug : DV_TEXT("")), arena, out,
-                    found, err);
+    return one_peer(
+        dv_db_query(db, err, "SELECT " COLUMNS " FROM peers WHERE slug = $1", "t", slug.at ? slug : DV_TEXT("")), arena,
+        out, found, err);
 }
 
 bool dv_peer_by_aet(dv_db *db, dv_text aet, dv_arena *arena, dv_peer *out, bool *found, dv_error *err)
 {
     return one_peer(dv_db_query(db, err,
-                                "SELECT " COLUMNS " FROM peers WHERE aet = $1 AND enabled <> 0 AND direction <> 'DestinationOnly'"
+                                "SELECT " COLUMNS
+                                " FROM peers WHERE aet = $1 AND enabled <> 0 AND direction <> 'DestinationOnly'"
                                 " ORDER BY id LIMIT 1",
                                 "t", dv_text_trim(aet)),
                     arena, out, found, err);
@@ -86,7 +97,8 @@ static bool check_slug(dv_text t, dv_error *err)
         char c = t.at[i];
         ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
     }
-    return ok || dv_fail(err, DV_ERR_VALUE, "the peer's name '%.*s' does not do; use 1 to 32 of a-z, A-Z, 0-9, '_' and '-', as in GE_MAIN",
+    return ok || dv_fail(err, DV_ERR_VALUE,
+                         "the peer's name '%.*s' does not do; use 1 to 32 of a-z, A-Z, 0-9, '_' and '-', as in GE_MAIN",
                          DV_ARG(t));
 }
 
@@ -96,8 +108,11 @@ static bool check_aet(dv_text t, dv_error *err)
     bool ok = t.len >= 1 && t.len <= 16 && dv_text_trim(t).len == t.len;
     for (size_t i = 0; ok && i < t.len; i++)
         ok = t.at[i] >= ' ' && t.at[i] < 0x7f && t.at[i] != '\\';
-    return ok || dv_fail(err, DV_ERR_VALUE,
-                         "the AE title '%.*s' does not do; it has 1 to 16 ASCII characters, no backslash, no blank at the ends", DV_ARG(t));
+    return ok ||
+           dv_fail(
+               err, DV_ERR_VALUE,
+               "the AE title '%.*s' does not do; it has 1 to 16 ASCII characters, no backslash, no blank at the ends",
+               DV_ARG(t));
 }
 
 static bool check_host(dv_text t, dv_error *err)
@@ -105,14 +120,16 @@ static bool check_host(dv_text t, dv_error *err)
     bool ok = t.len >= 1 && t.len <= 253;
     for (size_t i = 0; ok && i < t.len; i++)
         ok = t.at[i] > ' ' && t.at[i] < 0x7f && t.at[i] != '/';
-    return ok || dv_fail(err, DV_ERR_VALUE, "the host '%.*s' does not do; give a name or an address, as in pacs.example.org or 10.1.2.3",
+    return ok || dv_fail(err, DV_ERR_VALUE,
+                         "the host '%.*s' does not do; give a name or an address, as in pacs.example.org or 10.1.2.3",
                          DV_ARG(t));
 }
 
 static bool check_direction(dv_text t, dv_error *err)
 {
     return dv_text_is(t, "SourceOnly") || dv_text_is(t, "DestinationOnly") || dv_text_is(t, "Both") ||
-           dv_fail(err, DV_ERR_VALUE, "the direction '%.*s' does not do; use SourceOnly, DestinationOnly or Both", DV_ARG(t));
+           dv_fail(err, DV_ERR_VALUE, "the direction '%.*s' does not do; use SourceOnly, DestinationOnly or Both",
+                   DV_ARG(t));
 }
 
 static bool is_uid(dv_text t)
@@ -131,7 +148,8 @@ static bool check_uids(dv_text t, const char *what, dv_error *err)
     for (dv_text rest = t; rest.len;) {
         dv_text uid = dv_text_trim(dv_text_split(rest, '\\', &rest));
         if (!is_uid(uid))
-            return dv_fail(err, DV_ERR_VALUE, "'%.*s' in the %s is no UID; give UIDs separated by a backslash, or nothing to allow all",
+            return dv_fail(err, DV_ERR_VALUE,
+                           "'%.*s' in the %s is no UID; give UIDs separated by a backslash, or nothing to allow all",
                            DV_ARG(uid), what);
     }
     return true;
@@ -144,19 +162,22 @@ static bool check_settings(dv_text t, dv_error *err)
     cJSON *json = cJSON_ParseWithLength(t.at, t.len);
     bool ok = cJSON_IsObject(json);
     cJSON_Delete(json);
-    return ok || dv_fail(err, DV_ERR_VALUE, "the settings '%.*s' are no JSON object; write them as {\"find_timeout_s\": 60}", DV_ARG(t));
+    return ok || dv_fail(err, DV_ERR_VALUE,
+                         "the settings '%.*s' are no JSON object; write them as {\"find_timeout_s\": 60}", DV_ARG(t));
 }
 
 static bool check(const dv_peer *p, dv_error *err)
 {
-    if (!check_slug(p->slug, err) || !check_aet(p->aet, err) || !check_host(p->host, err) || !check_direction(p->direction, err) ||
-        !check_uids(p->sop_classes, "list of SOP classes", err) || !check_uids(p->transfer_syntaxes, "list of transfer syntaxes", err) ||
-        !check_settings(p->settings, err))
+    if (!check_slug(p->slug, err) || !check_aet(p->aet, err) || !check_host(p->host, err) ||
+        !check_direction(p->direction, err) || !check_uids(p->sop_classes, "list of SOP classes", err) ||
+        !check_uids(p->transfer_syntaxes, "list of transfer syntaxes", err) || !check_settings(p->settings, err))
         return false;
     if (p->port < 1 || p->port > 65535)
-        return dv_fail(err, DV_ERR_VALUE, "the port %d does not do; use 1 to 65535 (DICOM's own are 104 and 11112)", p->port);
+        return dv_fail(err, DV_ERR_VALUE, "the port %d does not do; use 1 to 65535 (DICOM's own are 104 and 11112)",
+                       p->port);
     if (p->max_associations < 0 || p->max_associations > 1000)
-        return dv_fail(err, DV_ERR_VALUE, "%d associations at a time do not do; use 1 to 1000, or 0 for the host's limit only",
+        return dv_fail(err, DV_ERR_VALUE,
+                       "%d associations at a time do not do; use 1 to 1000, or 0 for the host's limit only",
                        p->max_associations);
     return true;
 }
@@ -176,27 +197,32 @@ bool dv_peer_save(dv_db *db, const dv_peer *p, int64_t *id, dv_error *err)
     dv_text classes = or_else(p->sop_classes, DV_TEXT("")), syntaxes = or_else(p->transfer_syntaxes, DV_TEXT(""));
     dv_rows *r;
     if (p->id == 0)
-        r = dv_db_query(db, err,
-                        "INSERT INTO peers (slug, label, aet, host, port, direction, enabled, sop_classes, transfer_syntaxes,"
-                        " max_associations, settings, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
-                        " ON CONFLICT (slug) DO NOTHING RETURNING id",
-                        "ttttitittiti", p->slug, label, p->aet, p->host, (int64_t)p->port, p->direction, (int64_t)p->enabled,
-                        classes, syntaxes, (int64_t)p->max_associations, settings, dv_wall_us());
+        r = dv_db_query(
+            db, err,
+            "INSERT INTO peers (slug, label, aet, host, port, direction, enabled, sop_classes, transfer_syntaxes,"
+            " max_associations, settings, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+            " ON CONFLICT (slug) DO NOTHING RETURNING id",
+            "ttttitittiti", p->slug, label, p->aet, p->host, (int64_t)p->port, p->direction, (int64_t)p->enabled,
+            classes, syntaxes, (int64_t)p->max_associations, settings, dv_wall_us());
     else
-        r = dv_db_query(db, err,
-                        "UPDATE peers SET label = $2, aet = $3, host = $4, port = $5, direction = $6, enabled = $7, sop_classes = $8,"
-                        " transfer_syntaxes = $9, max_associations = $10, settings = $11 WHERE id = $12 AND slug = $1 RETURNING id",
-                        "ttttitittiti", p->slug, label, p->aet, p->host, (int64_t)p->port, p->direction, (int64_t)p->enabled,
-                        classes, syntaxes, (int64_t)p->max_associations, settings, p->id);
+        r = dv_db_query(
+            db, err,
+            "UPDATE peers SET label = $2, aet = $3, host = $4, port = $5, direction = $6, enabled = $7, sop_classes = "
+            "$8,"
+            " transfer_syntaxes = $9, max_associations = $10, settings = $11 WHERE id = $12 AND slug = $1 RETURNING id",
+            "ttttitittiti", p->slug, label, p->aet, p->host, (int64_t)p->port, p->direction, (int64_t)p->enabled,
+            classes, syntaxes, (int64_t)p->max_associations, settings, p->id);
     int64_t saved = 0;
     if (dv_rows_next(r))
         saved = dv_rows_int(r, 0);
     if (!dv_rows_close(r, err))
         return false;
     if (!saved && p->id == 0)
-        return dv_fail(err, DV_ERR_EXISTS, "there is a peer '%.*s' already; change that one, or take another name", DV_ARG(p->slug));
+        return dv_fail(err, DV_ERR_EXISTS, "there is a peer '%.*s' already; change that one, or take another name",
+                       DV_ARG(p->slug));
     if (!saved)
-        return dv_fail(err, DV_ERR_NOT_FOUND, "there is no peer %lld named '%.*s'; a name never changes", (long long)p->id, DV_ARG(p->slug));
+        return dv_fail(err, DV_ERR_NOT_FOUND, "there is no peer %lld named '%.*s'; a name never changes",
+                       (long long)p->id, DV_ARG(p->slug));
     *id = saved;
     return true;
 }

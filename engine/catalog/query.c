@@ -62,11 +62,12 @@ static bool read_study(const dv_rows *r, dv_arena *a, void *row)
     dv_study_row *s = row;
     bool ok = true;
     *s = (dv_study_row){.id = dv_rows_int(r, 0)};
-    dv_text *const texts[] = {&s->study_uid, &s->received_study_uid, &s->patient_id, &s->received_patient_id, &s->patient_name,
-                              &s->birth_date, &s->sex, &s->accession, &s->received_accession, &s->study_date, &s->study_time,
-                              &s->description, &s->modalities};
-    int64_t *const numbers[] = {&s->series, &s->instances, &s->bytes, &s->first_received, &s->last_received, &s->generation_first,
-                                &s->generation_last, &s->findings};
+    dv_text *const texts[] = {&s->study_uid,          &s->received_study_uid, &s->patient_id, &s->received_patient_id,
+                              &s->patient_name,       &s->birth_date,         &s->sex,        &s->accession,
+                              &s->received_accession, &s->study_date,         &s->study_time, &s->description,
+                              &s->modalities};
+    int64_t *const numbers[] = {&s->series,        &s->instances,        &s->bytes,           &s->first_received,
+                                &s->last_received, &s->generation_first, &s->generation_last, &s->findings};
     int column = 1;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         *texts[i] = copy(r, column++, a, &ok);
@@ -87,7 +88,8 @@ static bool study_page(dv_db *db, const dv_study_query *q, int64_t before, int l
     return ok;
 }
 
-bool dv_query_studies(dv_db *db, const dv_study_query *q, bool (*each)(void *user, const dv_study_row *row), void *user, dv_error *err)
+bool dv_query_studies(dv_db *db, const dv_study_query *q, bool (*each)(void *user, const dv_study_row *row), void *user,
+                      dv_error *err)
 {
     page p;
     page_begin(&p, sizeof(dv_study_row));
@@ -114,22 +116,30 @@ bool dv_query_studies(dv_db *db, const dv_study_query *q, bool (*each)(void *use
 
 /* ---- instances ---- */
 
-#define INSTANCE_SELECT                                                                                                               \
-    "SELECT i.id, se.study, i.series, i.bytes, i.generation, i.job, i.received_at, i.sop_uid, i.received_sop_uid, i.sop_class,"        \
-    " i.transfer_syntax, i.path, i.source, st.study_uid, se.series_uid, o.received_study_uid, o.received_series_uid, i.received_hash," \
-    " i.header_hash, i.body_hash FROM instances i JOIN series se ON se.id = i.series JOIN studies st ON st.id = se.study"              \
+#define INSTANCE_SELECT                                                                                                \
+    "SELECT i.id, se.study, i.series, i.bytes, i.generation, i.job, i.received_at, i.sop_uid, i.received_sop_uid, "    \
+    "i.sop_class,"                                                                                                     \
+    " i.transfer_syntax, i.path, i.source, st.study_uid, se.series_uid, o.received_study_uid, o.received_series_uid, " \
+    "i.received_hash,"                                                                                                 \
+    " i.header_hash, i.body_hash FROM instances i JOIN series se ON se.id = i.series JOIN studies st ON st.id = "      \
+    "se.study"                                                                                                         \
     " JOIN origins o ON o.id = i.origin"
 
 static bool read_instance(const dv_rows *r, dv_arena *a, void *row)
 {
     dv_instance_row *n = row;
     bool ok = true;
-    *n = (dv_instance_row){.id = dv_rows_int(r, 0), .study_id = dv_rows_int(r, 1), .series_id = dv_rows_int(r, 2),
-                           .bytes = dv_rows_int(r, 3), .generation = dv_rows_int(r, 4), .job = dv_rows_int(r, 5),
+    *n = (dv_instance_row){.id = dv_rows_int(r, 0),
+                           .study_id = dv_rows_int(r, 1),
+                           .series_id = dv_rows_int(r, 2),
+                           .bytes = dv_rows_int(r, 3),
+                           .generation = dv_rows_int(r, 4),
+                           .job = dv_rows_int(r, 5),
                            .received_at = dv_rows_int(r, 6)};
-    dv_text *const texts[] = {&n->sop_uid, &n->received_sop_uid, &n->sop_class, &n->transfer_syntax, &n->path, &n->source, &n->study_uid,
-                              &n->series_uid, &n->received_study_uid, &n->received_series_uid, &n->received_hash, &n->header_hash,
-                              &n->body_hash};
+    dv_text *const texts[] = {
+        &n->sop_uid,       &n->received_sop_uid, &n->sop_class,  &n->transfer_syntax,    &n->path,
+        &n->source,        &n->study_uid,        &n->series_uid, &n->received_study_uid, &n->received_series_uid,
+        &n->received_hash, &n->header_hash,      &n->body_hash};
     int column = 7;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         *texts[i] = copy(r, column++, a, &ok);
@@ -139,19 +149,22 @@ static bool read_instance(const dv_rows *r, dv_arena *a, void *row)
 static dv_rows *instance_page(dv_db *db, dv_text uid, int64_t after, dv_error *err)
 {
     if (uid.len == 0)
-        return dv_db_query(db, err, INSTANCE_SELECT " WHERE i.id > $1 ORDER BY i.id LIMIT $2", "ii", after, (int64_t)PAGE);
+        return dv_db_query(db, err, INSTANCE_SELECT " WHERE i.id > $1 ORDER BY i.id LIMIT $2", "ii", after,
+                           (int64_t)PAGE);
     /* "+": the UID, not the order, chooses the way */
-    return dv_db_query(db, err,
-                       INSTANCE_SELECT " WHERE +i.id > $2 AND (i.sop_uid = $1 OR i.received_sop_uid = $1"
-                                       " OR i.series IN (SELECT id FROM series WHERE series_uid = $1)"
-                                       " OR i.series IN (SELECT x.id FROM series x JOIN studies y ON y.id = x.study WHERE y.study_uid = $1)"
-                                       " OR i.origin IN (SELECT id FROM origins WHERE received_series_uid = $1 OR received_study_uid = $1))"
-                                       " ORDER BY +i.id LIMIT $3",
-                       "tii", uid, after, (int64_t)PAGE);
+    return dv_db_query(
+        db, err,
+        INSTANCE_SELECT
+        " WHERE +i.id > $2 AND (i.sop_uid = $1 OR i.received_sop_uid = $1"
+        " OR i.series IN (SELECT id FROM series WHERE series_uid = $1)"
+        " OR i.series IN (SELECT x.id FROM series x JOIN studies y ON y.id = x.study WHERE y.study_uid = $1)"
+        " OR i.origin IN (SELECT id FROM origins WHERE received_series_uid = $1 OR received_study_uid = $1))"
+        " ORDER BY +i.id LIMIT $3",
+        "tii", uid, after, (int64_t)PAGE);
 }
 
-bool dv_query_instances(dv_db *db, dv_text uid, int64_t after, bool (*each)(void *user, const dv_instance_row *row), void *user,
-                        dv_error *err)
+bool dv_query_instances(dv_db *db, dv_text uid, int64_t after, bool (*each)(void *user, const dv_instance_row *row),
+                        void *user, dv_error *err)
 {
     page p;
     page_begin(&p, sizeof(dv_instance_row));
@@ -186,17 +199,19 @@ static bool read_pair(const dv_rows *r, dv_arena *a, void *row)
     return ok;
 }
 
-bool dv_query_received_study(dv_db *db, dv_text received_study_uid, bool (*each)(void *user, dv_text series_uid, dv_text sop_uid), void *user,
-                             dv_error *err)
+bool dv_query_received_study(dv_db *db, dv_text received_study_uid,
+                             bool (*each)(void *user, dv_text series_uid, dv_text sop_uid), void *user, dv_error *err)
 {
     page p;
     page_begin(&p, sizeof(pair));
-    bool ok = fill(&p,
-                   dv_db_query(db, err,
-                               "SELECT o.received_series_uid, i.received_sop_uid FROM origins o JOIN instances i ON i.origin = o.id"
-                               " WHERE o.received_study_uid = $1",
-                               "t", received_study_uid),
-                   read_pair, err);
+    bool ok =
+        fill(&p,
+             dv_db_query(
+                 db, err,
+                 "SELECT o.received_series_uid, i.received_sop_uid FROM origins o JOIN instances i ON i.origin = o.id"
+                 " WHERE o.received_study_uid = $1",
+                 "t", received_study_uid),
+             read_pair, err);
     const pair *rows = (const pair *)(const void *)p.rows;
     for (size_t i = 0; ok && i < p.count && each(user, rows[i].series_uid, rows[i].sop_uid); i++)
         ;
@@ -210,20 +225,26 @@ static bool read_edit(const dv_rows *r, dv_arena *a, void *row)
 {
     bool ok = true;
     dv_audit_edit *e = row;
-    *e = (dv_audit_edit){.path = copy(r, 0, a, &ok), .before = copy(r, 1, a, &ok), .after = copy(r, 2, a, &ok),
-                         .stage = copy(r, 3, a, &ok), .rule = copy(r, 4, a, &ok), .kind = copy(r, 5, a, &ok)};
+    *e = (dv_audit_edit){.path = copy(r, 0, a, &ok),
+                         .before = copy(r, 1, a, &ok),
+                         .after = copy(r, 2, a, &ok),
+                         .stage = copy(r, 3, a, &ok),
+                         .rule = copy(r, 4, a, &ok),
+                         .kind = copy(r, 5, a, &ok)};
     return ok;
 }
 
-bool dv_query_edits(dv_db *db, int64_t instance, bool (*each)(void *user, const dv_audit_edit *edit), void *user, dv_error *err)
+bool dv_query_edits(dv_db *db, int64_t instance, bool (*each)(void *user, const dv_audit_edit *edit), void *user,
+                    dv_error *err)
 {
     page p;
     page_begin(&p, sizeof(dv_audit_edit));
-    bool ok = fill(&p,
-                   dv_db_query(db, err,
-                               "SELECT path, before, after, stage, rule, kind FROM edits WHERE instance = $1 ORDER BY position", "i",
-                               instance),
-                   read_edit, err);
+    bool ok = fill(
+        &p,
+        dv_db_query(db, err,
+                    "SELECT path, before, after, stage, rule, kind FROM edits WHERE instance = $1 ORDER BY position",
+                    "i", instance),
+        read_edit, err);
     const dv_audit_edit *rows = (const dv_audit_edit *)(const void *)p.rows;
     for (size_t i = 0; ok && i < p.count && each(user, &rows[i]); i++)
         ;
@@ -235,18 +256,22 @@ static bool read_finding(const dv_rows *r, dv_arena *a, void *row)
 {
     bool ok = true;
     dv_audit_finding *f = row;
-    *f = (dv_audit_finding){.kind = copy(r, 0, a, &ok), .rule = copy(r, 1, a, &ok), .path = copy(r, 2, a, &ok),
+    *f = (dv_audit_finding){.kind = copy(r, 0, a, &ok),
+                            .rule = copy(r, 1, a, &ok),
+                            .path = copy(r, 2, a, &ok),
                             .message = copy(r, 3, a, &ok)};
     return ok;
 }
 
-bool dv_query_findings(dv_db *db, int64_t instance, bool (*each)(void *user, const dv_audit_finding *finding), void *user, dv_error *err)
+bool dv_query_findings(dv_db *db, int64_t instance, bool (*each)(void *user, const dv_audit_finding *finding),
+                       void *user, dv_error *err)
 {
     page p;
     page_begin(&p, sizeof(dv_audit_finding));
     bool ok = fill(&p,
-                   dv_db_query(db, err, "SELECT kind, rule, path, message FROM findings WHERE instance = $1 ORDER BY position", "i",
-                               instance),
+                   dv_db_query(db, err,
+                               "SELECT kind, rule, path, message FROM findings WHERE instance = $1 ORDER BY position",
+                               "i", instance),
                    read_finding, err);
     const dv_audit_finding *rows = (const dv_audit_finding *)(const void *)p.rows;
     for (size_t i = 0; ok && i < p.count && each(user, &rows[i]); i++)
@@ -262,10 +287,23 @@ static bool read_quarantined(const dv_rows *r, dv_arena *a, void *row)
     dv_quarantine_row *q = row;
     bool ok = true;
     *q = (dv_quarantine_row){0};
-    int64_t *const numbers[] = {&q->id, &q->line, &q->bytes, &q->generation, &q->job, &q->first_at, &q->last_at, &q->repeats};
-    dv_text *const texts[] = {&q->state, &q->reason, &q->stage, &q->rule, &q->file, &q->received_sop_uid, &q->received_study_uid,
-                              &q->received_series_uid, &q->received_patient_id, &q->received_accession, &q->sop_class,
-                              &q->transfer_syntax, &q->path, &q->source, &q->findings};
+    int64_t *const numbers[] = {&q->id,  &q->line,     &q->bytes,   &q->generation,
+                                &q->job, &q->first_at, &q->last_at, &q->repeats};
+    dv_text *const texts[] = {&q->state,
+                              &q->reason,
+                              &q->stage,
+                              &q->rule,
+                              &q->file,
+                              &q->received_sop_uid,
+                              &q->received_study_uid,
+                              &q->received_series_uid,
+                              &q->received_patient_id,
+                              &q->received_accession,
+                              &q->sop_class,
+                              &q->transfer_syntax,
+                              &q->path,
+                              &q->source,
+                              &q->findings};
     int column = 0;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         *numbers[i] = dv_rows_int(r, column++);
@@ -279,9 +317,11 @@ static bool quarantine_page(dv_db *db, const dv_quarantine_query *q, int64_t bef
     dv_sql sql = {0};
     const char *const columns[] = {"state", "rule", "received_study_uid", "received_sop_uid"};
     const dv_text values[] = {q->state, q->rule, q->received_study_uid, q->received_sop_uid};
-    dv_buffer_string(&sql.text, "SELECT id, line, bytes, generation, job, first_at, last_at, repeats, state, reason, stage, rule, file,"
-                                " received_sop_uid, received_study_uid, received_series_uid, received_patient_id, received_accession,"
-                                " sop_class, transfer_syntax, path, source, findings FROM quarantine");
+    dv_buffer_string(
+        &sql.text,
+        "SELECT id, line, bytes, generation, job, first_at, last_at, repeats, state, reason, stage, rule, file,"
+        " received_sop_uid, received_study_uid, received_series_uid, received_patient_id, received_accession,"
+        " sop_class, transfer_syntax, path, source, findings FROM quarantine");
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         if (values[i].len)
             dv_sql_equal(&sql, &columns[i], 1, values[i]);
@@ -303,8 +343,8 @@ static bool quarantine_page(dv_db *db, const dv_quarantine_query *q, int64_t bef
     return ok;
 }
 
-bool dv_query_quarantine(dv_db *db, const dv_quarantine_query *q, bool (*each)(void *user, const dv_quarantine_row *row), void *user,
-                         dv_error *err)
+bool dv_query_quarantine(dv_db *db, const dv_quarantine_query *q,
+                         bool (*each)(void *user, const dv_quarantine_row *row), void *user, dv_error *err)
 {
     page p;
     page_begin(&p, sizeof(dv_quarantine_row));
@@ -338,9 +378,16 @@ bool dv_query_totals(dv_db *db, dv_totals *out, dv_error *err)
     const struct {
         const char *name;
         int64_t *to;
-    } names[] = {{"patients", &out->patients}, {"studies", &out->studies}, {"series", &out->series}, {"instances", &out->instances},
-                 {"bytes", &out->bytes}, {"rejected", &out->rejected}, {"held", &out->held}, {"excluded", &out->excluded},
-                 {"unreadable", &out->unreadable}, {"duplicates", &out->duplicates}};
+    } names[] = {{"patients", &out->patients},
+                 {"studies", &out->studies},
+                 {"series", &out->series},
+                 {"instances", &out->instances},
+                 {"bytes", &out->bytes},
+                 {"rejected", &out->rejected},
+                 {"held", &out->held},
+                 {"excluded", &out->excluded},
+                 {"unreadable", &out->unreadable},
+                 {"duplicates", &out->duplicates}};
     dv_rows *r = dv_db_query(db, err, "SELECT name, SUM(value) FROM counters GROUP BY name", "");
     while (dv_rows_next(r))
         for (size_t i = 0; i < sizeof names / sizeof *names; i++)

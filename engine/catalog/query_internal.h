@@ -16,10 +16,12 @@ typedef struct dv_sql {
     dv_arena *arena;
 } dv_sql;
 
-/* Q as SQL with its values, the page of LIMIT rows below the id BEFORE (0: the newest). Values live in the arena of SQL. */
+/* Q as SQL with its values, the page of LIMIT rows below the id BEFORE (0: the newest). Values live in the arena of
+ * SQL. */
 bool dv_study_sql(const dv_study_query *q, int64_t before, int limit, dv_sql *sql, dv_error *err);
 
-/* Writes "column matches PATTERN" for each of COLUMNS (COUNT), joined by OR. PATTERN is folded already and has * and ? as wildcards. */
+/* Writes "column matches PATTERN" for each of COLUMNS (COUNT), joined by OR. PATTERN is folded already and has * and ?
+ * as wildcards. */
 void dv_sql_match(dv_sql *sql, const char *const *columns, size_t count, dv_text pattern);
 void dv_sql_equal(dv_sql *sql, const char *const *columns, size_t count, dv_text value);
 void dv_sql_and(dv_sql *sql);

@@ -116,7 +116,8 @@ static bool match_date(dv_sql *sql, dv_text date, dv_error *err)
     dv_text to, from = dv_text_split(date, '-', &to);
     bool range = to.at != NULL;
     if ((from.len && !is_date(from)) || (range && to.len && !is_date(to)) || (from.len == 0 && (!range || to.len == 0)))
-        return dv_fail(err, DV_ERR_VALUE, "the study date '%.*s' is none; write 20240131, 20240101-20241231, 20240101- or -20241231",
+        return dv_fail(err, DV_ERR_VALUE,
+                       "the study date '%.*s' is none; write 20240131, 20240101-20241231, 20240101- or -20241231",
                        DV_ARG(date));
     if (from.len) {
         dv_sql_and(sql);
@@ -148,12 +149,15 @@ bool dv_study_sql(const dv_study_query *q, int64_t before, int limit, dv_sql *sq
     static const char *const patient[] = {"s.patient_key", "s.received_patient_key"};
     static const char *const accession[] = {"s.accession_key", "s.received_accession_key"};
     static const char *const uid[] = {"s.study_uid", "s.received_study_uid"};
-    static const char *const name[] = {"s.name_key"}, *const source[] = {"s.source"}, *const modality[] = {"m.modality"};
-    dv_buffer_string(&sql->text,
-                     "SELECT s.id, s.study_uid, s.received_study_uid, s.patient_id, s.received_patient_id, s.patient_name, s.birth_date,"
-                     " s.sex, s.accession, s.received_accession, s.study_date, s.study_time, s.description, s.modalities,"
-                     " s.series_count, s.instance_count, s.bytes, s.first_received, s.last_received, s.generation_first,"
-                     " s.generation_last, s.finding_count FROM studies s");
+    static const char *const name[] = {"s.name_key"}, *const source[] = {"s.source"},
+                             *const modality[] = {"m.modality"};
+    dv_buffer_string(
+        &sql->text,
+        "SELECT s.id, s.study_uid, s.received_study_uid, s.patient_id, s.received_patient_id, s.patient_name, "
+        "s.birth_date,"
+        " s.sex, s.accession, s.received_accession, s.study_date, s.study_time, s.description, s.modalities,"
+        " s.series_count, s.instance_count, s.bytes, s.first_received, s.last_received, s.generation_first,"
+        " s.generation_last, s.finding_count FROM studies s");
     if (q->modality.len)
         dv_buffer_string(&sql->text, " JOIN study_modalities m ON m.study = s.id");
     match_folded(sql, patient, 2, q->patient_id);

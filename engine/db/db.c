@@ -13,7 +13,8 @@ dv_db *dv_db_open(const char *dsn, dv_db_mode mode, dv_error *err)
     }
     if (dv_text_starts(t, DV_TEXT("postgres://")) || dv_text_starts(t, DV_TEXT("postgresql://")) ||
         dv_text_starts(t, DV_TEXT("host="))) {
-        dv_fail(err, DV_ERR_UNSUPPORTED, "'%s' is a PostgreSQL database, which this build cannot open; give a file path for SQLite", dsn);
+        dv_fail(err, DV_ERR_UNSUPPORTED,
+                "'%s' is a PostgreSQL database, which this build cannot open; give a file path for SQLite", dsn);
         return NULL;
     }
     return dv_sqlite_open(dsn, mode, err);

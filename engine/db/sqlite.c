@@ -4,8 +4,8 @@
  *
  * Invariants
  *   1 a statement is busy from query to rows_close and is not handed out twice
- *   2 synchronous is changed outside a transaction only (SQLite refuses it inside), and only when the next one needs another
- *   3 no automatic checkpoints: who writes, decides */
+ *   2 synchronous is changed outside a transaction only (SQLite refuses it inside), and only when the next one needs
+ * another 3 no automatic checkpoints: who writes, decides */
 #include "db/db_internal.h"
 #include "base/fault.h"
 
@@ -26,10 +26,10 @@ typedef struct statement {
     dv_rows rows; /* head */
     const char *sql;
     sqlite3_stmt *stmt;
-    int last;                      /* highest $N */
-    short index[MAX_PARAMETERS];   /* SQLite's number of $N, 0: not used; SQLite numbers names by first appearance */
+    int last;                    /* highest $N */
+    short index[MAX_PARAMETERS]; /* SQLite's number of $N, 0: not used; SQLite numbers names by first appearance */
     bool busy;
-    int rc;                        /* of the last step */
+    int rc; /* of the last step */
 } statement;
 
 typedef struct sqlite_db {
@@ -74,7 +74,8 @@ static bool fail(const sqlite_db *db, int rc, const char *what, dv_error *err)
     }
     /* the handle's words belong to its last call, which an injected fault never made */
     bool own = db->handle && (sqlite3_errcode(db->handle) & 0xff) == (rc & 0xff);
-    return dv_fail(err, code, "the catalog database: %s (%s)", own ? sqlite3_errmsg(db->handle) : sqlite3_errstr(rc), what);
+    return dv_fail(err, code, "the catalog database: %s (%s)", own ? sqlite3_errmsg(db->handle) : sqlite3_errstr(rc),
+                   what);
 }
 
 /* ---- statements ---- */
@@ -128,8 +129,10 @@ static bool number_parameters(statement *s, dv_error *err)
     for (int i = 1; i <= n; i++) {
         const char *name = sqlite3_bind_parameter_name(s->stmt, i);
         uint64_t number = 0;
-        if (!name || name[0] != '$' || !dv_text_uint(dv_text_of(name + 1), &number) || number < 1 || number > MAX_PARAMETERS)
-            return dv_fail(err, DV_ERR_INTERNAL, "parameter '%s' is none of $1 to $%d", name ? name : "?", MAX_PARAMETERS);
+        if (!name || name[0] != '$' || !dv_text_uint(dv_text_of(name + 1), &number) || number < 1 ||
+            number > MAX_PARAMETERS)
+            return dv_fail(err, DV_ERR_INTERNAL, "parameter '%s' is none of $1 to $%d", name ? name : "?",
+                           MAX_PARAMETERS);
         s->index[number - 1] = (short)i;
         if ((int)number > s->last)
             s->last = (int)number;
@@ -186,7 +189,8 @@ static int bind_value(sqlite3_stmt *stmt, int at, const dv_value *v, sqlite3_des
     case 'd':
         return sqlite3_bind_double(stmt, at, v->d);
     case 't':
-        return v->t.at ? sqlite3_bind_text64(stmt, at, v->t.at, v->t.len, keep, SQLITE_UTF8) : sqlite3_bind_null(stmt, at);
+        return v->t.at ? sqlite3_bind_text64(stmt, at, v->t.at, v->t.len, keep, SQLITE_UTF8)
+                       : sqlite3_bind_null(stmt, at);
     case 'b':
         return v->t.at ? sqlite3_bind_blob64(stmt, at, v->t.at, v->t.len, keep) : sqlite3_bind_null(stmt, at);
     default:
@@ -194,7 +198,8 @@ static int bind_value(sqlite3_stmt *stmt, int at, const dv_value *v, sqlite3_des
     }
 }
 
-static dv_rows *sqlite_query(dv_db *base, const char *sql, const dv_value *values, size_t count, bool keep, dv_error *err)
+static dv_rows *sqlite_query(dv_db *base, const char *sql, const dv_value *values, size_t count, bool keep,
+                             dv_error *err)
 {
     sqlite_db *db = (sqlite_db *)base;
     statement *s = prepare(db, sql, err);
@@ -265,7 +270,8 @@ static dv_text sqlite_text(const dv_rows *r, int column)
     if (type == SQLITE_NULL)
         return (dv_text){NULL, 0};
     /* a blob of no bytes is given as NULL by SQLite */
-    const char *at = type == SQLITE_BLOB ? sqlite3_column_blob(stmt, column) : (const char *)sqlite3_column_text(stmt, column);
+    const char *at =
+        type == SQLITE_BLOB ? sqlite3_column_blob(stmt, column) : (const char *)sqlite3_column_text(stmt, column);
     return (dv_text){at ? at : "", at ? (size_t)sqlite3_column_bytes(stmt, column) : 0};
 }
 
@@ -293,7 +299,8 @@ static bool sqlite_script(dv_db *base, const char *sql, dv_error *err)
 static bool sqlite_has_table(dv_db *base, const char *name, bool *has, dv_error *err)
 {
     int64_t n;
-    if (!dv_db_int(base, 0, &n, err, "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = $1", "s", name))
+    if (!dv_db_int(base, 0, &n, err, "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = $1", "s",
+                   name))
         return false;
     *has = n > 0;
     return true;
@@ -319,8 +326,9 @@ static bool sqlite_checkpoint(dv_db *base, int64_t *left, dv_error *err)
 {
     sqlite_db *db = (sqlite_db *)base;
     int log = 0, moved = 0;
-    int rc = DV_FAULT(DV_FAULT_SQL) ? SQLITE_IOERR
-                                    : sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, &log, &moved);
+    int rc = DV_FAULT(DV_FAULT_SQL)
+                 ? SQLITE_IOERR
+                 : sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, &log, &moved);
     if (rc != SQLITE_OK)
         return fail(db, rc, "checkpoint", err);
     if (left)
@@ -328,7 +336,8 @@ static bool sqlite_checkpoint(dv_db *base, int64_t *left, dv_error *err)
     return true;
 }
 
-/* Called by SQLite after each commit: how long the log is. Instead of the automatic checkpoint, which is the same hook. */
+/* Called by SQLite after each commit: how long the log is. Instead of the automatic checkpoint, which is the same hook.
+ */
 static int committed(void *user, sqlite3 *handle, const char *name, int pages)
 {
     (void)handle;
@@ -353,10 +362,11 @@ static bool set_up(sqlite_db *db, dv_db_mode mode, dv_error *err)
 {
     sqlite3_extended_result_codes(db->handle, 1);
     sqlite3_busy_timeout(db->handle, BUSY_MS);
-    const char *pragmas = mode == DV_DB_READ
-                              ? "PRAGMA query_only=ON; PRAGMA cache_size=-8192; PRAGMA temp_store=MEMORY;"
-                              : "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=0;"
-                                "PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=134217728;";
+    const char *pragmas =
+        mode == DV_DB_READ
+            ? "PRAGMA query_only=ON; PRAGMA cache_size=-8192; PRAGMA temp_store=MEMORY;"
+            : "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA wal_autocheckpoint=0;"
+              "PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=134217728;";
     int64_t page = 0;
     if (!sqlite_script(&db->base, pragmas, err) || !dv_db_int(&db->base, 4096, &page, err, "PRAGMA page_size", ""))
         return false;
@@ -367,7 +377,9 @@ static bool set_up(sqlite_db *db, dv_db_mode mode, dv_error *err)
     dv_rows *r = dv_db_query(&db->base, err, "PRAGMA journal_mode", "");
     bool wal = dv_rows_next(r) && dv_text_is(dv_rows_text(r, 0), "wal");
     return dv_rows_close(r, err) &&
-           (wal || dv_fail(err, DV_ERR_DB, "the file system under the catalog database cannot hold a write-ahead log; use a local disk"));
+           (wal ||
+            dv_fail(err, DV_ERR_DB,
+                    "the file system under the catalog database cannot hold a write-ahead log; use a local disk"));
 }
 
 dv_db *dv_sqlite_open(const char *path, dv_db_mode mode, dv_error *err)

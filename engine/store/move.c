@@ -14,7 +14,8 @@ static bool take_apart(const char *path, char study[72], char sop[72], char hex[
     const char *dot = file ? strrchr(file, '.') : NULL; /* of ".dcm" */
     const char *before = dot ? memrchr(file, '.', (size_t)(dot - file)) : NULL;
     return folder && before && dv_text_copy((dv_text){folder + 1, (size_t)(file - folder - 1)}, study, 72) &&
-           dv_text_copy((dv_text){file + 1, (size_t)(before - file - 1)}, sop, 72) && strlen(before) > DV_SEAL_HEX - 1 &&
+           dv_text_copy((dv_text){file + 1, (size_t)(before - file - 1)}, sop, 72) &&
+           strlen(before) > DV_SEAL_HEX - 1 &&
            !dv_text_copy((dv_text){before + 1, DV_SEAL_HEX}, hex, DV_SEAL_HEX); /* cut at 16 digits */
 }
 

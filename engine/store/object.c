@@ -1,8 +1,9 @@
 /* One object from its first byte to its name.
  *
  *   buffer (64 KB)  gathers meta, header and small chunks of the body; a large chunk leaves with it in one writev
- * An object that fits the buffer is one write, seal and all. A larger one has its seal written over the zeros at the end.
- * Objects are used again with their buffer, hash contexts and arena: nothing of that is allocated in the steady state. */
+ * An object that fits the buffer is one write, seal and all. A larger one has its seal written over the zeros at the
+ * end. Objects are used again with their buffer, hash contexts and arena: nothing of that is allocated in the steady
+ * state. */
 #include "base/fault.h"
 #include "store/store_internal.h"
 
@@ -18,10 +19,10 @@
 
 enum {
     BUFFER = 64 * 1024,
-    DIRECT = 32 * 1024,             /* a chunk of this size is not worth a copy */
-    WRITE_BACK = 8 * 1024 * 1024,   /* the last sync must not outlast the sender's time-out */
+    DIRECT = 32 * 1024,           /* a chunk of this size is not worth a copy */
+    WRITE_BACK = 8 * 1024 * 1024, /* the last sync must not outlast the sender's time-out */
     SPARES = 32,
-    NAMES = 100,                    /* SOP.HEX-100.dcm: more unequal objects of one seal's hash is no accident */
+    NAMES = 100, /* SOP.HEX-100.dcm: more unequal objects of one seal's hash is no accident */
 };
 
 struct dv_object {
@@ -31,13 +32,13 @@ struct dv_object {
     bool headed, hashed, failed;
     uint8_t *buffer;
     size_t buffered;
-    uint64_t written;   /* bytes given to the kernel */
-    uint64_t pushed;    /* of them, on their way to the disk */
-    uint64_t seal_at;   /* in the file */
+    uint64_t written; /* bytes given to the kernel */
+    uint64_t pushed;  /* of them, on their way to the disk */
+    uint64_t seal_at; /* in the file */
     dv_seal seal;
     dv_sha256 *header_sha, *body_sha;
     dv_arena arena;
-    dv_object *next;    /* in store->spare, under its lock */
+    dv_object *next; /* in store->spare, under its lock */
 };
 
 /* ---- life ---- */
@@ -184,8 +185,9 @@ static bool copy_bulk(dv_object *o, int spool, uint64_t at, uint64_t len, dv_err
             continue;
         if (n <= 0) {
             o->failed = true;
-            return n < 0 ? dv_fail_errno(err, "cannot read the spool file")
-                         : dv_fail(err, DV_ERR_INTERNAL, "the spool file ends %llu bytes early", (unsigned long long)len);
+            return n < 0
+                       ? dv_fail_errno(err, "cannot read the spool file")
+                       : dv_fail(err, DV_ERR_INTERNAL, "the spool file ends %llu bytes early", (unsigned long long)len);
         }
         o->buffered = (size_t)n;
         if (!dv_sha256_add(o->body_sha, o->buffer, (size_t)n, err) || !flush_with(o, NULL, 0, err))
@@ -218,7 +220,8 @@ static bool find_pieces(dv_object *o, const dv_spans *spans, dv_piece **out, uin
     return true;
 }
 
-static bool put_meta(dv_object *o, const dv_file_meta *meta, const dv_object_note *note, const dv_spans *spans, dv_error *err)
+static bool put_meta(dv_object *o, const dv_file_meta *meta, const dv_object_note *note, const dv_spans *spans,
+                     dv_error *err)
 {
     dv_file_meta m = *meta;
     dv_piece *pieces;
@@ -226,7 +229,8 @@ static bool put_meta(dv_object *o, const dv_file_meta *meta, const dv_object_not
     dv_text head;
     size_t private_at;
     m.private_creator = DV_TEXT(DV_PRIVATE_UID);
-    if (!find_pieces(o, spans, &pieces, &count, err) || !dv_private_build(note, pieces, count, &o->arena, &m.private_bytes, err) ||
+    if (!find_pieces(o, spans, &pieces, &count, err) ||
+        !dv_private_build(note, pieces, count, &o->arena, &m.private_bytes, err) ||
         !dv_part10_write(&m, &o->arena, &head, &private_at, err))
         return false;
     o->seal_at = private_at + DV_SEAL_AT;
@@ -259,8 +263,8 @@ static bool put_spans(dv_object *o, const dv_spans *spans, int spool, const uint
     return true;
 }
 
-bool dv_object_head_at(dv_object *o, const dv_file_meta *meta, const dv_object_note *note, const dv_spans *spans, int spool,
-                       const uint64_t *spool_at, const uint8_t received_hash[DV_SHA256_BYTES], dv_error *err)
+bool dv_object_head_at(dv_object *o, const dv_file_meta *meta, const dv_object_note *note, const dv_spans *spans,
+                       int spool, const uint64_t *spool_at, const uint8_t received_hash[DV_SHA256_BYTES], dv_error *err)
 {
     static const dv_spans none;
     if (o->headed || o->failed)
@@ -275,8 +279,8 @@ bool dv_object_head_at(dv_object *o, const dv_file_meta *meta, const dv_object_n
     return ok;
 }
 
-bool dv_object_head(dv_object *o, const dv_file_meta *meta, const dv_object_note *note, const dv_spans *spans, int spool,
-                    const uint8_t received_hash[DV_SHA256_BYTES], dv_error *err)
+bool dv_object_head(dv_object *o, const dv_file_meta *meta, const dv_object_note *note, const dv_spans *spans,
+                    int spool, const uint8_t received_hash[DV_SHA256_BYTES], dv_error *err)
 {
     return dv_object_head_at(o, meta, note, spans, spool, NULL, received_hash, err);
 }
@@ -284,7 +288,8 @@ bool dv_object_head(dv_object *o, const dv_file_meta *meta, const dv_object_note
 bool dv_object_body(dv_object *o, const void *bytes, size_t n, dv_error *err)
 {
     if (!o->headed || o->hashed || o->failed)
-        return dv_fail(err, DV_ERR_INTERNAL, "an object takes its body behind its head, and none once it was hashed or has failed");
+        return dv_fail(err, DV_ERR_INTERNAL,
+                       "an object takes its body behind its head, and none once it was hashed or has failed");
     if (!dv_sha256_add(o->body_sha, bytes, n, err) || !put(o, bytes, n, err)) {
         o->failed = true;
         return false;
@@ -322,9 +327,8 @@ static bool put_seal(dv_object *o, uint8_t raw[DV_SEAL_BYTES], dv_error *err)
     if (!flush_with(o, NULL, 0, err))
         return false;
     for (size_t done = 0; !in_buffer && done < DV_SEAL_BYTES;) {
-        ssize_t n = DV_FAULT(DV_FAULT_WRITE)
-                        ? -1
-                        : pwrite(o->fd, raw + done, DV_SEAL_BYTES - done, (off_t)(o->seal_at + done));
+        ssize_t n =
+            DV_FAULT(DV_FAULT_WRITE) ? -1 : pwrite(o->fd, raw + done, DV_SEAL_BYTES - done, (off_t)(o->seal_at + done));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -340,7 +344,8 @@ static bool sync_file(int fd, const char *path, dv_error *err)
 }
 
 /* The file that has the name already: *EQUAL when it is this object, whole, which is made durable then. */
-static bool look_at(dv_object *o, const char *path, const uint8_t raw[DV_SEAL_BYTES], bool *equal, dv_stored *out, dv_error *err)
+static bool look_at(dv_object *o, const char *path, const uint8_t raw[DV_SEAL_BYTES], bool *equal, dv_stored *out,
+                    dv_error *err)
 {
     *equal = false;
     int fd = openat(o->store->area[o->area], path + strlen(dv_area_name[o->area]) + 1, O_RDONLY | O_CLOEXEC);
@@ -351,7 +356,8 @@ static bool look_at(dv_object *o, const char *path, const uint8_t raw[DV_SEAL_BY
     void *bytes = ok && st.st_size > 0 ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
     if (bytes != MAP_FAILED) {
         uint8_t there[DV_SEAL_BYTES];
-        *equal = dv_verify_bytes(bytes, (size_t)st.st_size, path, there, NULL) && memcmp(there, raw, DV_SEAL_BYTES) == 0;
+        *equal =
+            dv_verify_bytes(bytes, (size_t)st.st_size, path, there, NULL) && memcmp(there, raw, DV_SEAL_BYTES) == 0;
         munmap(bytes, (size_t)st.st_size);
         out->bytes = (uint64_t)st.st_size;
     }
@@ -365,7 +371,8 @@ static bool look_at(dv_object *o, const char *path, const uint8_t raw[DV_SEAL_BY
 }
 
 /* Links FD's file, or finds its equal there. */
-static bool give_name(dv_object *o, const char *study, const char *sop, const uint8_t raw[DV_SEAL_BYTES], dv_stored *out, dv_error *err)
+static bool give_name(dv_object *o, const char *study, const char *sop, const uint8_t raw[DV_SEAL_BYTES],
+                      dv_stored *out, dv_error *err)
 {
     char hex[DV_SEAL_HEX];
     if (!dv_seal_hex(raw, hex, err))

@@ -1,8 +1,9 @@
 /* Names and folders.
  *
  *   objects / 2026 / 11 / 24 / 215 / STUDY / SOP.HEX.dcm
- * A link is tried straight away; only ENOENT makes folders, so that the common case is one call. What was made, by whomever, is synced in
- * its parent by the first object that is to be acknowledged from it: a folder is in `folders` when that was done.
+ * A link is tried straight away; only ENOENT makes folders, so that the common case is one call. What was made, by
+ * whomever, is synced in its parent by the first object that is to be acknowledged from it: a folder is in `folders`
+ * when that was done.
  *
  * Locks     make_lock or sync_lock, then lock. */
 #include "base/clock.h"
@@ -45,8 +46,8 @@ void dv_place_folder(int64_t slot, char out[32])
     time_t t = (time_t)(slot * 600);
     struct tm tm;
     gmtime_r(&t, &tm);
-    snprintf(out, 32, "%04d/%02d/%02d/%02d%d", (tm.tm_year + 1900) % 10000, (tm.tm_mon + 1) % 100, tm.tm_mday % 100, tm.tm_hour % 100,
-             tm.tm_min / 10 % 10);
+    snprintf(out, 32, "%04d/%02d/%02d/%02d%d", (tm.tm_year + 1900) % 10000, (tm.tm_mon + 1) % 100, tm.tm_mday % 100,
+             tm.tm_hour % 100, tm.tm_min / 10 % 10);
 }
 
 /* This moment's slot, never earlier than one used. */
@@ -66,7 +67,8 @@ static bool make_folders(int area, char *path, dv_error *err)
 {
     for (char *p = strchr(path, '/'); p; p = strchr(p + 1, '/')) {
         *p = '\0';
-        bool ok = mkdirat(area, path, 0750) == 0 || errno == EEXIST || dv_fail_errno(err, "cannot make the folder %s", path);
+        bool ok =
+            mkdirat(area, path, 0750) == 0 || errno == EEXIST || dv_fail_errno(err, "cannot make the folder %s", path);
         *p = '/';
         if (!ok)
             return false;
@@ -81,15 +83,16 @@ static int link_fd(int fd, int area, const char *path)
     return DV_FAULT(DV_FAULT_LINK) ? -1 : linkat(AT_FDCWD, source, area, path, AT_SYMLINK_FOLLOW);
 }
 
-bool dv_place_link(dv_store *store, dv_area area, int fd, const char *study, const char *sop, const char *hex, int n, char path[DV_STORE_PATH],
-                   bool *exists, dv_error *err)
+bool dv_place_link(dv_store *store, dv_area area, int fd, const char *study, const char *sop, const char *hex, int n,
+                   char path[DV_STORE_PATH], bool *exists, dv_error *err)
 {
     char folder[32], suffix[16] = "";
     dv_place_folder(slot_now(store), folder);
     if (n > 1)
         snprintf(suffix, sizeof suffix, "-%d", n);
     int head = (int)strlen(dv_area_name[area]) + 1;
-    if (snprintf(path, DV_STORE_PATH, "%s/%s/%s/%s.%s%s.dcm", dv_area_name[area], folder, study, sop, hex, suffix) >= DV_STORE_PATH)
+    if (snprintf(path, DV_STORE_PATH, "%s/%s/%s/%s.%s%s.dcm", dv_area_name[area], folder, study, sop, hex, suffix) >=
+        DV_STORE_PATH)
         return dv_fail(err, DV_ERR_INTERNAL, "an object's path is longer than %d bytes", DV_STORE_PATH);
     *exists = false;
     for (int i = 0; i < 2; i++) {
@@ -159,7 +162,8 @@ static bool sync_folder(int area, const char *folder, dv_error *err)
     return ok;
 }
 
-/* Syncs the parents of FOLDER (relative to the area) from the top down to the first one that is known. Under make_lock. */
+/* Syncs the parents of FOLDER (relative to the area) from the top down to the first one that is known. Under make_lock.
+ */
 static bool sync_parents(dv_store *store, dv_area area, const char *folder, const char *full, dv_error *err)
 {
     size_t head = (size_t)(folder - full);
@@ -265,7 +269,8 @@ bool dv_place_resume(dv_store *store, dv_error *err)
     }
     int64_t ahead = latest - dv_wall_us() / SLOT_US;
     if (ahead > 6)
-        dv_warn("store", "the last folder written is %lld minutes ahead of the clock; it is used until the clock has passed it",
+        dv_warn("store",
+                "the last folder written is %lld minutes ahead of the clock; it is used until the clock has passed it",
                 (long long)ahead * 10);
     atomic_store(&store->slot, latest);
     return true;

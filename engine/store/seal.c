@@ -61,7 +61,8 @@ bool dv_seal_hex(const uint8_t in[DV_SEAL_BYTES], char out[DV_SEAL_HEX], dv_erro
 
 /* ---- the value around it ---- */
 
-bool dv_private_build(const dv_object_note *note, const dv_piece *pieces, uint32_t count, dv_arena *arena, dv_text *out, dv_error *err)
+bool dv_private_build(const dv_object_note *note, const dv_piece *pieces, uint32_t count, dv_arena *arena, dv_text *out,
+                      dv_error *err)
 {
     dv_buffer deflated = {0};
     if (note->received_header.at &&
@@ -69,7 +70,8 @@ bool dv_private_build(const dv_object_note *note, const dv_piece *pieces, uint32
         dv_buffer_free(&deflated);
         return false;
     }
-    size_t pieces_size = (size_t)count * 16, n = DV_SEAL_AT + DV_SEAL_BYTES + 4 + pieces_size + 4 + note->json.len + 4 + deflated.len;
+    size_t pieces_size = (size_t)count * 16,
+           n = DV_SEAL_AT + DV_SEAL_BYTES + 4 + pieces_size + 4 + note->json.len + 4 + deflated.len;
     bool ok = n < UINT32_MAX - 1 && note->json.len < UINT32_MAX;
     uint8_t *at = ok ? dv_arena_zalloc(arena, 1, n + (n & 1)) : NULL;
     if (at) {
@@ -92,7 +94,8 @@ bool dv_private_build(const dv_object_note *note, const dv_piece *pieces, uint32
         *out = (dv_text){(const char *)at, n + (n & 1)};
     }
     dv_buffer_free(&deflated);
-    return at || dv_fail(err, ok ? DV_ERR_MEMORY : DV_ERR_LIMIT, "the private information of an object would take %zu bytes", n);
+    return at || dv_fail(err, ok ? DV_ERR_MEMORY : DV_ERR_LIMIT,
+                         "the private information of an object would take %zu bytes", n);
 }
 
 /* Reads a length at *AT and gives that many bytes behind it; false when they are not there. */
@@ -126,7 +129,9 @@ bool dv_private_parse(dv_text bytes, dv_private *out, bool *ours, dv_error *err)
         at += ok ? (size_t)out->piece_count * 16 : 0;
     }
     ok = ok && counted(bytes, &at, &out->note) && counted(bytes, &at, &out->deflated);
-    return ok || dv_fail(err, DV_ERR_MALFORMED, "the private information (0002,0102) of %zu bytes is cut or broken at byte %zu", bytes.len, at);
+    return ok ||
+           dv_fail(err, DV_ERR_MALFORMED,
+                   "the private information (0002,0102) of %zu bytes is cut or broken at byte %zu", bytes.len, at);
 }
 
 dv_piece dv_private_piece(const dv_private *p, uint32_t i)

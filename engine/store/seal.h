@@ -1,5 +1,5 @@
-/* seal.h: what an object of ours carries in its File Meta, byte by byte. All numbers are little endian. The layout is never changed; a
- * new one gets another word at its beginning.
+/* seal.h: what an object of ours carries in its File Meta, byte by byte. All numbers are little endian. The layout is
+ * never changed; a new one gets another word at its beginning.
  *
  *   Private Information (0002,0102)
  *     0    4     "DVO1"
@@ -22,9 +22,9 @@
  *     64   32    SHA-256 of the stored header (without bulk values)
  *     96   32    SHA-256 of the body
  *
- * The body is the bulk pieces in order and then all from `header bytes + lengths of the pieces` to the end, so that verifying needs no
- * parser. A file's name has the first 16 hex digits of the SHA-256 of the 128 bytes of its seal, which guards the seal itself.
- * Threads   pure functions. */
+ * The body is the bulk pieces in order and then all from `header bytes + lengths of the pieces` to the end, so that
+ * verifying needs no parser. A file's name has the first 16 hex digits of the SHA-256 of the 128 bytes of its seal,
+ * which guards the seal itself. Threads   pure functions. */
 #ifndef DV_STORE_SEAL_H
 #define DV_STORE_SEAL_H
 
@@ -56,7 +56,8 @@ typedef struct dv_private {
 } dv_private;
 
 /* The value with an empty seal, in ARENA. */
-bool dv_private_build(const dv_object_note *note, const dv_piece *pieces, uint32_t count, dv_arena *arena, dv_text *out, dv_error *err);
+bool dv_private_build(const dv_object_note *note, const dv_piece *pieces, uint32_t count, dv_arena *arena, dv_text *out,
+                      dv_error *err);
 /* Takes BYTES apart; *OURS false: another's. All borrowed from BYTES. MALFORMED when a length points outside. */
 bool dv_private_parse(dv_text bytes, dv_private *out, bool *ours, dv_error *err);
 dv_piece dv_private_piece(const dv_private *p, uint32_t i);

@@ -25,9 +25,9 @@ static const struct {
     long magic;
     const char *name;
     bool logs_names;
-} systems[] = {{EXT4_SUPER_MAGIC, "ext4", true}, {XFS_SUPER_MAGIC, "xfs", true},   {BTRFS_SUPER_MAGIC, "btrfs", true},
-               {TMPFS_MAGIC, "tmpfs", true},     {NFS_SUPER_MAGIC, "nfs", false},  {0x6969, "nfs", false},
-               {0x794c7630, "overlayfs", false}, {0xff534d42, "cifs", false},      {0x2fc12fc1, "zfs", false},
+} systems[] = {{EXT4_SUPER_MAGIC, "ext4", true}, {XFS_SUPER_MAGIC, "xfs", true},    {BTRFS_SUPER_MAGIC, "btrfs", true},
+               {TMPFS_MAGIC, "tmpfs", true},     {NFS_SUPER_MAGIC, "nfs", false},   {0x6969, "nfs", false},
+               {0x794c7630, "overlayfs", false}, {0xff534d42, "cifs", false},       {0x2fc12fc1, "zfs", false},
                {0x65735546, "fuse", false},      {MSDOS_SUPER_MAGIC, "vfat", false}};
 
 static const char *system_of(long magic, bool *logs_names)
@@ -57,8 +57,9 @@ static bool open_area(dv_store *store, int a, dv_error *err)
     store->logs_names = logs_names; /* of one file system, as is checked */
     int fd = openat(store->area[a], ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0640);
     if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL))
-        return dv_fail(err, DV_ERR_CONFIG, "%s lies on a file system (%s, 0x%lx) without O_TMPFILE; use ext4, xfs, btrfs or tmpfs", path, name,
-                       (unsigned long)fs.f_type);
+        return dv_fail(err, DV_ERR_CONFIG,
+                       "%s lies on a file system (%s, 0x%lx) without O_TMPFILE; use ext4, xfs, btrfs or tmpfs", path,
+                       name, (unsigned long)fs.f_type);
     if (fd < 0)
         return dv_fail_errno(err, "cannot write in %s", path);
     close(fd);
@@ -92,7 +93,8 @@ dv_store *dv_store_open(const char *folder, dv_error *err)
     if (ok && (fstat(store->area[DV_OBJECTS], &objects) != 0 || fstat(store->area[DV_QUARANTINE], &quarantine) != 0))
         ok = dv_fail_errno(err, "cannot look at %s", folder);
     if (ok && objects.st_dev != quarantine.st_dev)
-        ok = dv_fail(err, DV_ERR_CONFIG, "objects/ and quarantine/ in %s are on different file systems; put them on one", folder);
+        ok = dv_fail(err, DV_ERR_CONFIG,
+                     "objects/ and quarantine/ in %s are on different file systems; put them on one", folder);
     ok = ok && sync_data_folder(folder, err);
     if (!ok || !dv_place_resume(store, err)) {
         dv_store_close(store);
@@ -160,7 +162,8 @@ static bool split_path(const char *path, int *area, const char **rest, dv_error 
 {
     for (int a = 0; a < DV_AREAS; a++) {
         size_t n = strlen(dv_area_name[a]);
-        if (strncmp(path, dv_area_name[a], n) == 0 && path[n] == '/' && path[n + 1] && !strstr(path, "..") && !strstr(path, "//")) {
+        if (strncmp(path, dv_area_name[a], n) == 0 && path[n] == '/' && path[n + 1] && !strstr(path, "..") &&
+            !strstr(path, "//")) {
             *area = a;
             *rest = path + n + 1;
             return true;
@@ -177,7 +180,8 @@ bool dv_store_remove(dv_store *store, const char *path, dv_error *err)
         return false;
     if (unlinkat(store->area[area], rest, 0) == 0)
         return true;
-    return errno == ENOENT ? dv_fail(err, DV_ERR_NOT_FOUND, "%s is not there", path) : dv_fail_errno(err, "cannot remove %s", path);
+    return errno == ENOENT ? dv_fail(err, DV_ERR_NOT_FOUND, "%s is not there", path)
+                           : dv_fail_errno(err, "cannot remove %s", path);
 }
 
 /* ---- the walk ---- */
@@ -234,8 +238,8 @@ static bool walk_level(walk *w, size_t n, int level, dv_error *err)
     return ok;
 }
 
-bool dv_store_each(dv_store *store, dv_area area, int64_t since, bool (*each)(void *user, const char *path, dv_error *err), void *user,
-                   dv_error *err)
+bool dv_store_each(dv_store *store, dv_area area, int64_t since,
+                   bool (*each)(void *user, const char *path, dv_error *err), void *user, dv_error *err)
 {
     walk w = {.area = store->area[area], .each = each, .user = user};
     if (since > 0)

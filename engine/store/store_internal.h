@@ -14,17 +14,17 @@ struct dv_folder; /* a folder that is known to be durable */
 struct dv_store {
     /* set once */
     char *folder;
-    int area[DV_AREAS];    /* objects/, quarantine/ */
-    bool logs_names;       /* an fsync of a file brings its new name with it */
+    int area[DV_AREAS]; /* objects/, quarantine/ */
+    bool logs_names;    /* an fsync of a file brings its new name with it */
 
-    atomic_llong slot;     /* the latest ten-minute folder used, in ten minutes since 1970 */
+    atomic_llong slot; /* the latest ten-minute folder used, in ten minutes since 1970 */
     atomic_bool unready;
 
-    pthread_mutex_t lock;  /* short; taken last */
-    char reason[256];      /* why unready */
+    pthread_mutex_t lock;      /* short; taken last */
+    char reason[256];          /* why unready */
     struct dv_folder *folders; /* durable ones of `folders_slot` */
     int64_t folders_slot;
-    dv_object *spare;      /* objects to be used again, with their buffer */
+    dv_object *spare; /* objects to be used again, with their buffer */
     int spares;
 
     pthread_mutex_t make_lock; /* held while folders are synced, before `lock`: those who wait find it done */
@@ -44,10 +44,11 @@ void dv_store_fail(dv_store *store, const dv_error *why);
 
 /* UID as a name of a file or folder: itself when it is a valid one, else "x" and 32 hex of its hash. */
 bool dv_place_name(dv_text uid, char out[72], dv_error *err);
-/* Gives FD the first free name "STUDY/SOP.HEX.dcm", "...HEX-2.dcm" ... in this moment's folder. PATH (relative to the data directory) is the
- * name. *EXISTS: the name number N (from 1) is taken already, nothing was linked; look at it, and call again with N + 1. */
-bool dv_place_link(dv_store *store, dv_area area, int fd, const char *study, const char *sop, const char *hex, int n, char path[DV_STORE_PATH],
-                   bool *exists, dv_error *err);
+/* Gives FD the first free name "STUDY/SOP.HEX.dcm", "...HEX-2.dcm" ... in this moment's folder. PATH (relative to the
+ * data directory) is the name. *EXISTS: the name number N (from 1) is taken already, nothing was linked; look at it,
+ * and call again with N + 1. */
+bool dv_place_link(dv_store *store, dv_area area, int fd, const char *study, const char *sop, const char *hex, int n,
+                   char path[DV_STORE_PATH], bool *exists, dv_error *err);
 /* Syncs what leads to PATH, as far as it is not known to be durable. */
 bool dv_place_sync(dv_store *store, dv_area area, const char *path, dv_error *err);
 /* Finds the latest folder there is, so that none earlier is used. */

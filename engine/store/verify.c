@@ -29,11 +29,12 @@ static bool inflate_header(dv_text deflated, dv_arena *arena, dv_text *out, dv_e
 }
 
 /* META and private information of a file; *OURS false: not written by us. */
-static bool open_file(const uint8_t *bytes, size_t len, dv_arena *arena, dv_file_meta *meta, dv_private *private, bool *ours, dv_error *err)
+static bool open_file(const uint8_t *bytes, size_t len, dv_arena *arena, dv_file_meta *meta, dv_private *private,
+                      bool *ours, dv_error *err)
 {
     *ours = false;
-    return dv_part10_read(bytes, len, arena, meta, err) &&
-           (!dv_text_is(meta->private_creator, DV_PRIVATE_UID) || dv_private_parse(meta->private_bytes, private, ours, err));
+    return dv_part10_read(bytes, len, arena, meta, err) && (!dv_text_is(meta->private_creator, DV_PRIVATE_UID) ||
+                                                            dv_private_parse(meta->private_bytes, private, ours, err));
 }
 
 bool dv_store_read_seal(const uint8_t *bytes, size_t len, dv_arena *arena, dv_sealed *out, dv_error *err)
@@ -48,7 +49,8 @@ bool dv_store_read_seal(const uint8_t *bytes, size_t len, dv_arena *arena, dv_se
         return true;
     dv_seal_get(p.seal, &seal);
     if (seal.version > DV_SEAL_VERSION)
-        return dv_fail(err, DV_ERR_UNSUPPORTED, "the seal has version %u, this program knows 1; use the newer program", seal.version);
+        return dv_fail(err, DV_ERR_UNSUPPORTED, "the seal has version %u, this program knows 1; use the newer program",
+                       seal.version);
     out->sealed = seal.version != 0;
     out->dataset_bytes = seal.dataset_bytes;
     out->header_bytes = seal.header_bytes;
@@ -72,14 +74,16 @@ typedef struct hashes {
 } hashes;
 
 /* Header and body of the dataset as the pieces part them. */
-static bool hash_parts(const hashes *h, const uint8_t *dataset, const dv_seal *seal, const dv_private *p, const char *name, dv_error *err)
+static bool hash_parts(const hashes *h, const uint8_t *dataset, const dv_seal *seal, const dv_private *p,
+                       const char *name, dv_error *err)
 {
     uint64_t at = 0, bulk = 0;
     for (uint32_t i = 0; i < p->piece_count; i++) {
         dv_piece piece = dv_private_piece(p, i);
         if (piece.at < at || piece.at > seal->dataset_bytes || piece.len > seal->dataset_bytes - piece.at)
             return differs(name, "list of bulk values", err);
-        if (!dv_sha256_add(h->header, dataset + at, piece.at - at, err) || !dv_sha256_add(h->body, dataset + piece.at, piece.len, err))
+        if (!dv_sha256_add(h->header, dataset + at, piece.at - at, err) ||
+            !dv_sha256_add(h->body, dataset + piece.at, piece.len, err))
             return false;
         at = piece.at + piece.len;
         bulk += piece.len;
@@ -91,11 +95,13 @@ static bool hash_parts(const hashes *h, const uint8_t *dataset, const dv_seal *s
            dv_sha256_add(h->body, dataset + tail, seal->dataset_bytes - tail, err);
 }
 
-static bool compare_parts(const hashes *h, const uint8_t *dataset, const dv_seal *seal, const dv_private *p, const char *name, dv_error *err)
+static bool compare_parts(const hashes *h, const uint8_t *dataset, const dv_seal *seal, const dv_private *p,
+                          const char *name, dv_error *err)
 {
     uint8_t header[DV_SHA256_BYTES], body[DV_SHA256_BYTES];
-    if (!dv_sha256_begin(h->header, err) || !dv_sha256_begin(h->body, err) || !hash_parts(h, dataset, seal, p, name, err) ||
-        !dv_sha256_end(h->header, header, err) || !dv_sha256_end(h->body, body, err))
+    if (!dv_sha256_begin(h->header, err) || !dv_sha256_begin(h->body, err) ||
+        !hash_parts(h, dataset, seal, p, name, err) || !dv_sha256_end(h->header, header, err) ||
+        !dv_sha256_end(h->body, body, err))
         return false;
     if (memcmp(header, seal->header_hash, sizeof header) != 0)
         return differs(name, "header", err);
@@ -113,12 +119,14 @@ static bool compare_received(const dv_seal *seal, const dv_private *p, dv_arena 
     uint8_t hash[DV_SHA256_BYTES];
     dv_error why;
     if (!inflate_header(p->deflated, arena, &header, &why))
-        return why.code == DV_ERR_MEMORY ? dv_fail(err, why.code, "%s", why.message) : differs(name, "received header", err);
+        return why.code == DV_ERR_MEMORY ? dv_fail(err, why.code, "%s", why.message)
+                                         : differs(name, "received header", err);
     return dv_sha256_of(header.at, header.len, hash, err) &&
            (memcmp(hash, seal->received_hash, sizeof hash) == 0 || differs(name, "received header", err));
 }
 
-static bool verify(const uint8_t *bytes, size_t len, const char *name, dv_arena *arena, uint8_t raw[DV_SEAL_BYTES], dv_error *err)
+static bool verify(const uint8_t *bytes, size_t len, const char *name, dv_arena *arena, uint8_t raw[DV_SEAL_BYTES],
+                   dv_error *err)
 {
     dv_file_meta meta;
     dv_private p;
@@ -137,12 +145,14 @@ static bool verify(const uint8_t *bytes, size_t len, const char *name, dv_arena 
         return differs(name, "seal", err);
     if (meta.dataset > len || len - meta.dataset != seal.dataset_bytes)
         return dv_fail(err, DV_ERR_HASH, "%s: its dataset has %llu bytes, its seal says %llu", name,
-                       (unsigned long long)(meta.dataset > len ? 0 : len - meta.dataset), (unsigned long long)seal.dataset_bytes);
+                       (unsigned long long)(meta.dataset > len ? 0 : len - meta.dataset),
+                       (unsigned long long)seal.dataset_bytes);
     if (seal.header_bytes > seal.dataset_bytes || seal.body_bytes != seal.dataset_bytes - seal.header_bytes)
         return differs(name, "seal", err);
     hashes h = {dv_sha256_new(), dv_sha256_new()};
     bool ok = (h.header && h.body) || dv_fail(err, DV_ERR_MEMORY, "no memory for a hash");
-    ok = ok && compare_parts(&h, bytes + meta.dataset, &seal, &p, name, err) && compare_received(&seal, &p, arena, name, err);
+    ok = ok && compare_parts(&h, bytes + meta.dataset, &seal, &p, name, err) &&
+         compare_received(&seal, &p, arena, name, err);
     dv_sha256_free(h.header);
     dv_sha256_free(h.body);
     return ok;
@@ -172,7 +182,8 @@ static bool compare_name(const char *path, const uint8_t raw[DV_SEAL_BYTES], dv_
     return ok || differs(path, "seal (by the file's name)", err);
 }
 
-static bool compare_row(const char *path, const uint8_t raw[DV_SEAL_BYTES], size_t len, const dv_stored *row, dv_error *err)
+static bool compare_row(const char *path, const uint8_t raw[DV_SEAL_BYTES], size_t len, const dv_stored *row,
+                        dv_error *err)
 {
     dv_seal seal;
     dv_seal_get(raw, &seal);
@@ -201,7 +212,8 @@ bool dv_store_verify(dv_store *store, const char *path, const dv_stored *row, dv
         return false;
     if (map.bytes)
         madvise((void *)(uintptr_t)map.bytes, map.len, MADV_SEQUENTIAL);
-    bool ok = map.bytes ? dv_verify_bytes(map.bytes, map.len, path, raw, err) : dv_fail(err, DV_ERR_HASH, "%s is empty", path);
+    bool ok = map.bytes ? dv_verify_bytes(map.bytes, map.len, path, raw, err)
+                        : dv_fail(err, DV_ERR_HASH, "%s is empty", path);
     ok = ok && compare_name(path, raw, err) && (!row || compare_row(path, raw, map.len, row, err));
     dv_map_close(&map);
     return ok;

@@ -38,7 +38,8 @@ static int close_catalog(void **state)
 
 static const uint8_t hash_a[32] = {1}, hash_b[32] = {2}, hash_c[32] = {3};
 
-/* Instance I of series SERIES of study STUDY of patient "P<study>". The UIDs lie in a static buffer until the next call. */
+/* Instance I of series SERIES of study STUDY of patient "P<study>". The UIDs lie in a static buffer until the next
+ * call. */
 static inline dv_instance instance(int study, int series, int i)
 {
     snprintf(uids[0], sizeof uids[0], "1.2.%d", study);
@@ -46,15 +47,34 @@ static inline dv_instance instance(int study, int series, int i)
     snprintf(uids[2], sizeof uids[2], "1.2.%d.%d.%d", study, series, i);
     snprintf(uids[3], sizeof uids[3], "P%d", study);
     dv_text st = dv_text_of(uids[0]), se = dv_text_of(uids[1]), sop = dv_text_of(uids[2]), pid = dv_text_of(uids[3]);
-    return (dv_instance){
-        .received_sop_uid = sop, .received_study_uid = st, .received_series_uid = se, .received_patient_id = pid,
-        .received_accession = DV_TEXT("acc 1"), .sop_uid = sop, .sop_class = DV_TEXT("1.2.840.10008.5.1.4.1.1.2"),
-        .transfer_syntax = DV_TEXT("1.2.840.10008.1.2.1"), .instance_number = DV_TEXT("1"), .study_uid = st,
-        .study_date = DV_TEXT("20240131"), .study_time = DV_TEXT("101112"), .study_description = DV_TEXT("Thorax"),
-        .accession = DV_TEXT("N-ACC1"), .series_uid = se, .modality = DV_TEXT("CT"), .patient_id = pid,
-        .patient_name = DV_TEXT("M\xc3\xbcller^Hans"), .birth_date = DV_TEXT("19500101"), .sex = DV_TEXT("M"),
-        .path = DV_TEXT("objects/2024/01/31/101/x/y.dcm"), .bytes = 1000, .received_hash = hash_a, .header_hash = hash_b,
-        .body_hash = hash_c, .generation = 1, .source = DV_TEXT("GE_MAIN"), .received_at = 1700000000000000};
+    return (dv_instance){.received_sop_uid = sop,
+                         .received_study_uid = st,
+                         .received_series_uid = se,
+                         .received_patient_id = pid,
+                         .received_accession = DV_TEXT("acc 1"),
+                         .sop_uid = sop,
+                         .sop_class = DV_TEXT("1.2.840.10008.5.1.4.1.1.2"),
+                         .transfer_syntax = DV_TEXT("1.2.840.10008.1.2.1"),
+                         .instance_number = DV_TEXT("1"),
+                         .study_uid = st,
+                         .study_date = DV_TEXT("20240131"),
+                         .study_time = DV_TEXT("101112"),
+                         .study_description = DV_TEXT("Thorax"),
+                         .accession = DV_TEXT("N-ACC1"),
+                         .series_uid = se,
+                         .modality = DV_TEXT("CT"),
+                         .patient_id = pid,
+                         .patient_name = DV_TEXT("M\xc3\xbcller^Hans"),
+                         .birth_date = DV_TEXT("19500101"),
+                         .sex = DV_TEXT("M"),
+                         .path = DV_TEXT("objects/2024/01/31/101/x/y.dcm"),
+                         .bytes = 1000,
+                         .received_hash = hash_a,
+                         .header_hash = hash_b,
+                         .body_hash = hash_c,
+                         .generation = 1,
+                         .source = DV_TEXT("GE_MAIN"),
+                         .received_at = 1700000000000000};
 }
 
 typedef struct adding {

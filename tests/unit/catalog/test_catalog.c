@@ -98,7 +98,8 @@ static void *many_writes(void *user)
             atomic_fetch_add(&failures, 1);
         dv_db *db = dv_catalog_reader(cat, &e);
         int64_t n = -1;
-        if (!db || !dv_db_int(db, -1, &n, &e, "SELECT count(*) FROM settings WHERE name = $1", "s", name) || n != wanted)
+        if (!db || !dv_db_int(db, -1, &n, &e, "SELECT count(*) FROM settings WHERE name = $1", "s", name) ||
+            n != wanted)
             atomic_fetch_add(&failures, 1); /* written means seen by this thread's next read */
     }
     return NULL;
@@ -240,8 +241,8 @@ static void a_clean_stop_is_known_at_the_next_start(void **state)
     assert_int_equal(ask("SELECT count(*) FROM settings"), 1);
 }
 
-/* Fail points are read once a process, so a story runs in a process of its own: this program again, with the story's name in
- * DV_STORY. Gives its wait status. */
+/* Fail points are read once a process, so a story runs in a process of its own: this program again, with the story's
+ * name in DV_STORY. Gives its wait status. */
 static int tell(const char *story, const char *fail)
 {
     dv_catalog_close(cat);
@@ -307,7 +308,8 @@ static void write_until_moved_on(void)
     int64_t start = 0, now = 0;
     site("recovered_through", &start);
     int64_t deadline = dv_mono_ms() + 20000;
-    for (int i = 0; now <= start && dv_mono_ms() < deadline; i++) { /* quiet, a checkpoint, and the next group writes it down */
+    for (int i = 0; now <= start && dv_mono_ms() < deadline;
+         i++) { /* quiet, a checkpoint, and the next group writes it down */
         char name[16];
         snprintf(name, sizeof name, "n%d", i);
         if (!write_one(name))
@@ -332,7 +334,8 @@ static void a_checkpoint_moves_the_mark_of_recovery_on(void **state)
     assert_true(minutes >= 9 && minutes <= 11);
 }
 
-/* The n-th statement fails, for every n until none does: a write that answers yes is there, one that answers no is not. */
+/* The n-th statement fails, for every n until none does: a write that answers yes is there, one that answers no is not.
+ */
 static void write_ten_and_check(void)
 {
     int there = 0;
@@ -397,7 +400,9 @@ static int story(const char *name)
     static const struct {
         const char *name;
         void (*run)(void);
-    } stories[] = {{"write_b", write_b}, {"write_until_moved_on", write_until_moved_on}, {"write_ten_and_check", write_ten_and_check}};
+    } stories[] = {{"write_b", write_b},
+                   {"write_until_moved_on", write_until_moved_on},
+                   {"write_ten_and_check", write_ten_and_check}};
     snprintf(path, sizeof path, "%s", getenv("DV_PATH"));
     cat = dv_catalog_open(path, &err);
     if (!cat)

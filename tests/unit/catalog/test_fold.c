@@ -66,10 +66,13 @@ static void wildcards_and_punctuation_stay(void **state)
 static void wrong_bytes_become_the_replacement_and_never_overrun(void **state)
 {
     (void)state;
-    check("a\xff" "b", "a\xef\xbf\xbd" "b");
-    check("\xc0\x80", "\xef\xbf\xbd\xef\xbf\xbd");     /* overlong */
+    check("a\xff"
+          "b",
+          "a\xef\xbf\xbd"
+          "b");
+    check("\xc0\x80", "\xef\xbf\xbd\xef\xbf\xbd");                 /* overlong */
     check("\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"); /* surrogate */
-    check("x\xe5\xb1", "x\xef\xbf\xbd\xef\xbf\xbd");   /* cut */
+    check("x\xe5\xb1", "x\xef\xbf\xbd\xef\xbf\xbd");               /* cut */
     for (int lead = 0x80; lead < 0x100; lead++) {
         char text[3] = {(char)lead, 'z', 0}, *exact = malloc(2), *out = malloc(2 * DV_FOLD_GROWTH);
         memcpy(exact, text, 2);

@@ -30,10 +30,12 @@ static void the_first_instance_makes_every_level_and_counts_it(void **state)
     assert_int_equal(t.bytes, 3000);
     assert_int_equal(t.duplicates, 0);
     assert_int_equal(ask("SELECT instance_count FROM series WHERE series_uid = '1.2.1.1'"), 2);
-    assert_int_equal(ask("SELECT count(*) FROM studies WHERE modalities = 'CT\\SR' AND series_count = 2 AND instance_count = 3 AND bytes = 3000"
+    assert_int_equal(ask("SELECT count(*) FROM studies WHERE modalities = 'CT\\SR' AND series_count = 2 AND "
+                         "instance_count = 3 AND bytes = 3000"
                          " AND generation_first = 1 AND generation_last = 3 AND first_received = 1700000000000000"
                          " AND last_received = 1700000000000005 AND name_key = 'muller hans' AND patient_key = 'p1'"
-                         " AND accession_key = 'n-acc1' AND received_accession_key = 'acc 1'"), 1);
+                         " AND accession_key = 'n-acc1' AND received_accession_key = 'acc 1'"),
+                     1);
     assert_int_equal(ask("SELECT count(*) FROM origins"), 2);
 }
 
@@ -93,7 +95,8 @@ static void a_study_of_another_patient_is_a_conflict_that_adds_nothing(void **st
     assert_int_equal(ask("SELECT SUM(value) FROM counters WHERE name = 'instances'"), 1);
 }
 
-/* Two studies of the source became one by a mapping rule: neither is a conflict, and each is found again as the source knows it. */
+/* Two studies of the source became one by a mapping rule: neither is a conflict, and each is found again as the source
+ * knows it. */
 static void studies_that_a_rule_merges_keep_where_they_came_from(void **state)
 {
     (void)state;
@@ -110,9 +113,15 @@ static void studies_that_a_rule_merges_keep_where_they_came_from(void **state)
 static void absent_fields_are_empty_and_missing_uids_are_refused(void **state)
 {
     (void)state;
-    dv_instance row = {.received_sop_uid = DV_TEXT("1.1"), .received_study_uid = DV_TEXT("1.2"), .received_series_uid = DV_TEXT("1.3"),
-                       .sop_uid = DV_TEXT("1.1"), .study_uid = DV_TEXT("1.2"), .series_uid = DV_TEXT("1.3"),
-                       .received_hash = hash_a, .header_hash = hash_a, .body_hash = hash_a};
+    dv_instance row = {.received_sop_uid = DV_TEXT("1.1"),
+                       .received_study_uid = DV_TEXT("1.2"),
+                       .received_series_uid = DV_TEXT("1.3"),
+                       .sop_uid = DV_TEXT("1.1"),
+                       .study_uid = DV_TEXT("1.2"),
+                       .series_uid = DV_TEXT("1.3"),
+                       .received_hash = hash_a,
+                       .header_hash = hash_a,
+                       .body_hash = hash_a};
     assert_int_equal(add(&row).seen, DV_SEEN_NEW);
     assert_int_equal(ask("SELECT count(*) FROM studies WHERE patient_id = '' AND modalities = ''"), 1);
     row.received_sop_uid = DV_TEXT("");
@@ -124,18 +133,30 @@ static void absent_fields_are_empty_and_missing_uids_are_refused(void **state)
 static void edits_and_findings_are_kept_in_order(void **state)
 {
     (void)state;
-    dv_audit_edit second = {.path = DV_TEXT("PatientName"), .before = DV_TEXT("x"), .stage = DV_TEXT("mapping"),
-                            .rule = DV_TEXT("mapping/b"), .kind = DV_TEXT("removed")};
-    dv_audit_edit first = {.path = DV_TEXT("PatientSex"), .before = DV_TEXT("m"), .after = DV_TEXT("M"), .stage = DV_TEXT("validation"),
-                           .rule = DV_TEXT("validation/a"), .kind = DV_TEXT("changed"), .next = &second};
-    dv_audit_finding flag = {.kind = DV_TEXT("flag"), .rule = DV_TEXT("validation/c"), .path = DV_TEXT("StudyDate"),
+    dv_audit_edit second = {.path = DV_TEXT("PatientName"),
+                            .before = DV_TEXT("x"),
+                            .stage = DV_TEXT("mapping"),
+                            .rule = DV_TEXT("mapping/b"),
+                            .kind = DV_TEXT("removed")};
+    dv_audit_edit first = {.path = DV_TEXT("PatientSex"),
+                           .before = DV_TEXT("m"),
+                           .after = DV_TEXT("M"),
+                           .stage = DV_TEXT("validation"),
+                           .rule = DV_TEXT("validation/a"),
+                           .kind = DV_TEXT("changed"),
+                           .next = &second};
+    dv_audit_finding flag = {.kind = DV_TEXT("flag"),
+                             .rule = DV_TEXT("validation/c"),
+                             .path = DV_TEXT("StudyDate"),
                              .message = DV_TEXT("in the future")};
     dv_instance row = instance(1, 1, 1);
     row.edits = &first;
     row.findings = &flag;
     add(&row);
     assert_int_equal(ask("SELECT count(*) FROM edits"), 2);
-    assert_int_equal(ask("SELECT count(*) FROM edits WHERE position = 1 AND path = 'PatientSex' AND before = 'm' AND after = 'M'"), 1);
+    assert_int_equal(
+        ask("SELECT count(*) FROM edits WHERE position = 1 AND path = 'PatientSex' AND before = 'm' AND after = 'M'"),
+        1);
     assert_int_equal(ask("SELECT count(*) FROM edits WHERE position = 2 AND after IS NULL AND kind = 'removed'"), 1);
     assert_int_equal(ask("SELECT count(*) FROM findings WHERE message = 'in the future'"), 1);
     assert_int_equal(ask("SELECT finding_count FROM studies"), 1);
@@ -189,9 +210,16 @@ static void what_is_rejected_twice_for_one_reason_is_one_row(void **state)
 {
     (void)state;
     dv_audit_finding flag = {.kind = DV_TEXT("flag"), .rule = DV_TEXT("validation/c"), .message = DV_TEXT("a \"b\"")};
-    dv_quarantined row = {.state = DV_TEXT("rejected"), .reason = DV_TEXT("no patient"), .stage = DV_TEXT("validation"),
-                          .rule = DV_TEXT("validation/x"), .received_sop_uid = DV_TEXT("1.5"), .body_hash = hash_a,
-                          .received_hash = hash_b, .path = DV_TEXT("quarantine/x.dcm"), .received_at = 7, .findings = &flag};
+    dv_quarantined row = {.state = DV_TEXT("rejected"),
+                          .reason = DV_TEXT("no patient"),
+                          .stage = DV_TEXT("validation"),
+                          .rule = DV_TEXT("validation/x"),
+                          .received_sop_uid = DV_TEXT("1.5"),
+                          .body_hash = hash_a,
+                          .received_hash = hash_b,
+                          .path = DV_TEXT("quarantine/x.dcm"),
+                          .received_at = 7,
+                          .findings = &flag};
     keeping first = keep(&row);
     assert_false(first.duplicate);
     row.received_at = 9;
@@ -199,8 +227,10 @@ static void what_is_rejected_twice_for_one_reason_is_one_row(void **state)
     assert_true(again.duplicate);
     assert_int_equal(again.id, first.id);
     assert_int_equal(ask("SELECT count(*) FROM quarantine WHERE repeats = 1 AND first_at = 7 AND last_at = 9"), 1);
-    assert_int_equal(ask("SELECT count(*) FROM quarantine WHERE findings ="
-                         " '[{\"kind\":\"flag\",\"rule\":\"validation/c\",\"path\":\"\",\"message\":\"a \\\"b\\\"\"}]'"), 1);
+    assert_int_equal(
+        ask("SELECT count(*) FROM quarantine WHERE findings ="
+            " '[{\"kind\":\"flag\",\"rule\":\"validation/c\",\"path\":\"\",\"message\":\"a \\\"b\\\"\"}]'"),
+        1);
     row.rule = DV_TEXT("validation/y");
     assert_false(keep(&row).duplicate);
     row.state = DV_TEXT("held");
@@ -222,7 +252,8 @@ static void what_is_rejected_twice_for_one_reason_is_one_row(void **state)
 static void what_cannot_be_read_is_always_kept(void **state)
 {
     (void)state;
-    dv_quarantined row = {.state = DV_TEXT("unreadable"), .reason = DV_TEXT("nesting"), .path = DV_TEXT("quarantine/y.dcm")};
+    dv_quarantined row = {
+        .state = DV_TEXT("unreadable"), .reason = DV_TEXT("nesting"), .path = DV_TEXT("quarantine/y.dcm")};
     keep(&row);
     assert_false(keep(&row).duplicate);
     row.state = DV_TEXT("lost");
@@ -244,11 +275,20 @@ static void *add_many(void *user)
         snprintf(series, sizeof series, "1.7.%d.%d", study + i / 50 * 10, i % 2);
         snprintf(sop, sizeof sop, "%s.%d", series, i);
         snprintf(pid, sizeof pid, "P%d", study);
-        dv_instance row = {.received_sop_uid = dv_text_of(sop), .received_study_uid = dv_text_of(uid),
-                           .received_series_uid = dv_text_of(series), .sop_uid = dv_text_of(sop), .study_uid = dv_text_of(uid),
-                           .series_uid = dv_text_of(series), .patient_id = dv_text_of(pid), .modality = DV_TEXT("CT"),
-                           .path = DV_TEXT("objects/2024/01/31/101/1.7/1.7.1.1.0011223344556677.dcm"), .bytes = 500,
-                           .received_hash = hash_a, .header_hash = hash_b, .body_hash = hash_c, .source = DV_TEXT("GE")};
+        dv_instance row = {.received_sop_uid = dv_text_of(sop),
+                           .received_study_uid = dv_text_of(uid),
+                           .received_series_uid = dv_text_of(series),
+                           .sop_uid = dv_text_of(sop),
+                           .study_uid = dv_text_of(uid),
+                           .series_uid = dv_text_of(series),
+                           .patient_id = dv_text_of(pid),
+                           .modality = DV_TEXT("CT"),
+                           .path = DV_TEXT("objects/2024/01/31/101/1.7/1.7.1.1.0011223344556677.dcm"),
+                           .bytes = 500,
+                           .received_hash = hash_a,
+                           .header_hash = hash_b,
+                           .body_hash = hash_c,
+                           .source = DV_TEXT("GE")};
         adding a = {.row = &row};
         dv_error e;
         if (!dv_catalog_write(cat, false, add_work, &a, &e) || a.seen != DV_SEEN_NEW)
@@ -282,8 +322,9 @@ static void counts_are_right_under_four_threads(void **state)
     int64_t total = 4 * threads_each, us = (dv_mono_ns() - start) / 1000, groups, members;
     dv_catalog_groups(cat, &groups, &members);
     if (bench)
-        print_message("%lld adds by 4 threads: %.0f/s, %.1f us of CPU each, %.1f in a group\n", (long long)total, 1e6 * (double)total / (double)us,
-                      (double)(cpu_us() - cpu) / (double)total, (double)members / (double)groups);
+        print_message("%lld adds by 4 threads: %.0f/s, %.1f us of CPU each, %.1f in a group\n", (long long)total,
+                      1e6 * (double)total / (double)us, (double)(cpu_us() - cpu) / (double)total,
+                      (double)members / (double)groups);
     dv_totals t;
     assert_true(dv_query_totals(dv_catalog_reader(cat, &err), &t, &err));
     assert_int_equal(t.instances, total);

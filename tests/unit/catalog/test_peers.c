@@ -4,9 +4,16 @@
 
 static dv_peer good(void)
 {
-    return (dv_peer){.slug = DV_TEXT("GE_MAIN"), .label = DV_TEXT("GE Centricity"), .aet = DV_TEXT("GEPACS"), .host = DV_TEXT("10.1.2.3"),
-                     .port = 104, .direction = DV_TEXT("SourceOnly"), .enabled = true, .sop_classes = DV_TEXT("1.2.840.10008.5.1.4.1.1.2\\1.2.3"),
-                     .max_associations = 4, .settings = DV_TEXT("{\"find_timeout_s\":60}")};
+    return (dv_peer){.slug = DV_TEXT("GE_MAIN"),
+                     .label = DV_TEXT("GE Centricity"),
+                     .aet = DV_TEXT("GEPACS"),
+                     .host = DV_TEXT("10.1.2.3"),
+                     .port = 104,
+                     .direction = DV_TEXT("SourceOnly"),
+                     .enabled = true,
+                     .sop_classes = DV_TEXT("1.2.840.10008.5.1.4.1.1.2\\1.2.3"),
+                     .max_associations = 4,
+                     .settings = DV_TEXT("{\"find_timeout_s\":60}")};
 }
 
 typedef struct saving {
@@ -81,11 +88,11 @@ static void a_wrong_value_is_named_with_the_way_out(void **state)
     (void)state;
     int64_t id;
     dv_peer p;
-#define WRONG(field, value, text)                                                                                                     \
-    p = good();                                                                                                                       \
-    p.field = value;                                                                                                                  \
-    assert_false(save(&p, &id));                                                                                                      \
-    assert_int_equal(err.code, DV_ERR_VALUE);                                                                                         \
+#define WRONG(field, value, text)                                                                                      \
+    p = good();                                                                                                        \
+    p.field = value;                                                                                                   \
+    assert_false(save(&p, &id));                                                                                       \
+    assert_int_equal(err.code, DV_ERR_VALUE);                                                                          \
     assert_non_null(strstr(err.message, text))
     WRONG(slug, DV_TEXT(""), "name ''");
     WRONG(slug, DV_TEXT("GE MAIN"), "'GE MAIN'");
@@ -163,10 +170,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, open_catalog, close_catalog)
     const struct CMUnitTest tests[] = {
-        T(a_peer_comes_back_as_it_was_saved),
-        T(a_peer_is_changed_by_id_and_its_name_never),
-        T(a_wrong_value_is_named_with_the_way_out),
-        T(the_calling_ae_finds_the_enabled_source),
+        T(a_peer_comes_back_as_it_was_saved),       T(a_peer_is_changed_by_id_and_its_name_never),
+        T(a_wrong_value_is_named_with_the_way_out), T(the_calling_ae_finds_the_enabled_source),
         T(peers_are_listed_by_name_and_removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,11 +7,12 @@ static void fill(void)
 {
     static const struct {
         const char *name, *id, *received_id, *accession, *date, *modality, *source;
-    } rows[] = {{"M\xc3\xbcller^Hans", "N-1", "1", "A100", "20240131", "CT", "GE"},
-                {"MUELLER^Eva", "N-2", "2", "A101", "20230630", "MR", "GE"},
-                {"Muller^Zo\xc3\xab", "N-3", "3", "B100", "20200101", "CT", "PHILIPS"},
-                {"100%_safe^X", "N_4", "4", "100%", "", "US", "GE"},
-                {"Yamada^Tarou=\xe5\xb1\xb1\xe7\x94\xb0^\xe5\xa4\xaa\xe9\x83\x8e", "N-5", "5", "C1", "20240201", "CR", "GE"}};
+    } rows[] = {
+        {"M\xc3\xbcller^Hans", "N-1", "1", "A100", "20240131", "CT", "GE"},
+        {"MUELLER^Eva", "N-2", "2", "A101", "20230630", "MR", "GE"},
+        {"Muller^Zo\xc3\xab", "N-3", "3", "B100", "20200101", "CT", "PHILIPS"},
+        {"100%_safe^X", "N_4", "4", "100%", "", "US", "GE"},
+        {"Yamada^Tarou=\xe5\xb1\xb1\xe7\x94\xb0^\xe5\xa4\xaa\xe9\x83\x8e", "N-5", "5", "C1", "20240201", "CR", "GE"}};
     for (int i = 0; i < 5; i++) {
         dv_instance row = instance(i + 1, 1, 1);
         row.patient_name = dv_text_of(rows[i].name);
@@ -56,7 +57,11 @@ static void check(dv_study_query q, const char *wanted)
     assert_string_equal(f.uids, wanted);
 }
 
-#define BY(field, value) (dv_study_query){.field = dv_text_of(value)}
+#define BY(field, value)                                                                                               \
+    (dv_study_query)                                                                                                   \
+    {                                                                                                                  \
+        .field = dv_text_of(value)                                                                                     \
+    }
 
 static void studies_are_found_by_every_key_newest_first(void **state)
 {
@@ -83,7 +88,11 @@ static void studies_are_found_by_every_key_newest_first(void **state)
     check(BY(study_uid, "1.2.4"), "1.2.4");
     check(BY(source, "PHILIPS"), "1.2.3");
     check((dv_study_query){.flagged = true}, "1.2.3");
-    check((dv_study_query){.patient_name = DV_TEXT("m*"), .modality = DV_TEXT("MR"), .study_date = DV_TEXT("2023" "0101-")}, "1.2.2");
+    check((dv_study_query){.patient_name = DV_TEXT("m*"),
+                           .modality = DV_TEXT("MR"),
+                           .study_date = DV_TEXT("2023"
+                                                 "0101-")},
+          "1.2.2");
     check(BY(patient_id, "*"), "1.2.5 1.2.4 1.2.3 1.2.2 1.2.1");
 }
 
@@ -122,7 +131,8 @@ static void a_page_begins_behind_the_one_before(void **state)
 static void a_date_that_is_none_is_named(void **state)
 {
     (void)state;
-    static const char *const wrong[] = {"2024", "31.01.2024", "20240101-2024", "-", "20240101-20240201-20240301", "2024010a"};
+    static const char *const wrong[] = {"2024",    "31.01.2024", "20240101-2024", "-", "20240101-20240201-20240301",
+                                        "2024010a"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         dv_study_query q = BY(study_date, wrong[i]);
         found f = {0};
@@ -255,12 +265,14 @@ static void an_instance_is_searched_by_indexes_only(void **state)
     char plan[2048];
     dv_value v[] = {{.type = 't', .t = DV_TEXT("1.2")}, {.type = 'i'}, {.type = 'i', .i = 10}};
     /* the text of query.c, shortened to what chooses the way */
-    plan_of("SELECT i.id FROM instances i JOIN series se ON se.id = i.series JOIN studies st ON st.id = se.study JOIN origins o ON o.id = i.origin"
+    plan_of("SELECT i.id FROM instances i JOIN series se ON se.id = i.series JOIN studies st ON st.id = se.study JOIN "
+            "origins o ON o.id = i.origin"
             " WHERE +i.id > $2 AND (i.sop_uid = $1 OR i.received_sop_uid = $1"
             " OR i.series IN (SELECT id FROM series WHERE series_uid = $1)"
             " OR i.series IN (SELECT x.id FROM series x JOIN studies y ON y.id = x.study WHERE y.study_uid = $1)"
             " OR i.origin IN (SELECT id FROM origins WHERE received_series_uid = $1 OR received_study_uid = $1))"
-            " ORDER BY +i.id LIMIT $3", v, 3, plan, sizeof plan);
+            " ORDER BY +i.id LIMIT $3",
+            v, 3, plan, sizeof plan);
     if (strstr(plan, "SCAN") || !strstr(plan, "instances_sop") || !strstr(plan, "instances_received") ||
         !strstr(plan, "instances_series") || !strstr(plan, "instances_origin"))
         fail_msg("%s", plan);
@@ -309,7 +321,8 @@ static bool see_finding(void *user, const dv_audit_finding *f)
 static void edits_and_findings_come_back(void **state)
 {
     (void)state;
-    dv_audit_edit b = {.path = DV_TEXT("A"), .kind = DV_TEXT("removed")}, a = {.path = DV_TEXT("PatientSex"), .after = DV_TEXT("M"), .next = &b};
+    dv_audit_edit b = {.path = DV_TEXT("A"), .kind = DV_TEXT("removed")},
+                  a = {.path = DV_TEXT("PatientSex"), .after = DV_TEXT("M"), .next = &b};
     dv_audit_finding f = {.message = DV_TEXT("odd")};
     dv_instance row = instance(1, 1, 1);
     row.edits = &a;
@@ -348,8 +361,10 @@ static void quarantine_is_listed_by_state_rule_and_study(void **state)
 {
     (void)state;
     for (int i = 0; i < 300; i++) {
-        dv_quarantined row = {.state = i % 3 ? DV_TEXT("held") : DV_TEXT("rejected"), .rule = i % 2 ? DV_TEXT("gate/a") : DV_TEXT("gate/b"),
-                              .path = DV_TEXT("quarantine/x"), .received_study_uid = DV_TEXT("1.2")};
+        dv_quarantined row = {.state = i % 3 ? DV_TEXT("held") : DV_TEXT("rejected"),
+                              .rule = i % 2 ? DV_TEXT("gate/a") : DV_TEXT("gate/b"),
+                              .path = DV_TEXT("quarantine/x"),
+                              .received_study_uid = DV_TEXT("1.2")};
         assert_true(dv_catalog_write(cat, false, keep, &row, &err));
     }
     assert_int_equal(quarantined((dv_quarantine_query){0}), 300);

@@ -33,8 +33,11 @@ static dv_db *fresh(void)
 {
     dv_db *db = dv_db_open(path, DV_DB_CREATE, &err);
     assert_non_null(db);
-    assert_true(dv_db_script(db, "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT UNIQUE, b BLOB, n BIGINT, d DOUBLE PRECISION);"
-                                 "CREATE TABLE u (x BIGINT);", &err));
+    assert_true(
+        dv_db_script(db,
+                     "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT UNIQUE, b BLOB, n BIGINT, d DOUBLE PRECISION);"
+                     "CREATE TABLE u (x BIGINT);",
+                     &err));
     return db;
 }
 
@@ -73,8 +76,8 @@ static void every_type_comes_back_as_it_went(void **state)
     (void)state;
     dv_db *db = fresh();
     dv_text blob = {"\0\1\2", 3}, empty = {"", 0}, absent = {NULL, 0};
-    assert_true(dv_db_exec(db, &err, "INSERT INTO t (a, b, n, d) VALUES ($1, $2, $3, $4)", "tbid", DV_TEXT("M\xc3\xbcller"), blob,
-                           (int64_t)INT64_MIN, 0.5));
+    assert_true(dv_db_exec(db, &err, "INSERT INTO t (a, b, n, d) VALUES ($1, $2, $3, $4)", "tbid",
+                           DV_TEXT("M\xc3\xbcller"), blob, (int64_t)INT64_MIN, 0.5));
     assert_int_equal(dv_db_changes(db), 1);
     assert_true(dv_db_exec(db, &err, "INSERT INTO t (a, b, n, d) VALUES ($1, $2, $3, $4)", "tbnn", empty, empty));
     assert_true(dv_db_exec(db, &err, "INSERT INTO t (a, b) VALUES ($1, $2)", "tb", absent, absent));
@@ -151,8 +154,10 @@ static void errors_say_what_kind_they_are_in_the_databases_words(void **state)
     assert_null(dv_db_open("", DV_DB_WRITE, &err));
     char text[96];
     snprintf(text, sizeof text, "%s/text.db", folder);
-    assert_true(dv_file_replace(text, DV_TEXT("this is no database at all, but long enough to be looked at as one by SQLite, "
-                                              "which reads a hundred bytes of header first"), 0600, &err));
+    assert_true(dv_file_replace(text,
+                                DV_TEXT("this is no database at all, but long enough to be looked at as one by SQLite, "
+                                        "which reads a hundred bytes of header first"),
+                                0600, &err));
     assert_null(dv_db_open(text, DV_DB_WRITE, &err));
     assert_non_null(strstr(err.message, "not a database"));
 }

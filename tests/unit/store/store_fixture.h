@@ -37,19 +37,28 @@ static inline int close_store(void **state)
 }
 
 /* A dataset in explicit little endian: SOP class and instance, patient; the head of Pixel Data. */
-static const uint8_t header_bytes[] = "\x08\0\x16\0UI\x04\0" "1.2\0" "\x08\0\x18\0UI\x08\0" "1.2.3.4\0" "\x10\0\x10\0PN\x04\0" "A^B "
+static const uint8_t header_bytes[] = "\x08\0\x16\0UI\x04\0"
+                                      "1.2\0"
+                                      "\x08\0\x18\0UI\x08\0"
+                                      "1.2.3.4\0"
+                                      "\x10\0\x10\0PN\x04\0"
+                                      "A^B "
                                       "\xe0\x7f\x10\0OW\0\0\x00\x10\0\0";
 enum { HEADER = sizeof header_bytes - 1, BODY = 4096 };
 
 static inline dv_file_meta meta(void)
 {
-    return (dv_file_meta){.sop_class = DV_TEXT("1.2"), .sop_instance = DV_TEXT("1.2.3.4"), .transfer_syntax = DV_TEXT("1.2.840.10008.1.2.1")};
+    return (dv_file_meta){.sop_class = DV_TEXT("1.2"),
+                          .sop_instance = DV_TEXT("1.2.3.4"),
+                          .transfer_syntax = DV_TEXT("1.2.840.10008.1.2.1")};
 }
 
 static const dv_object_note plain_note = {.json = {"{\"source\":\"GE\"}", 15}};
 
-/* An object of our header and SIZE body bytes in chunks of CHUNK, all of it SEED. NULL when something failed, ERR set. */
-static inline dv_object *written(dv_area area, const dv_object_note *note, size_t size, size_t chunk, int seed, dv_error *e)
+/* An object of our header and SIZE body bytes in chunks of CHUNK, all of it SEED. NULL when something failed, ERR set.
+ */
+static inline dv_object *written(dv_area area, const dv_object_note *note, size_t size, size_t chunk, int seed,
+                                 dv_error *e)
 {
     dv_file_meta m = meta();
     dv_span span = {header_bytes, HEADER, 0};

@@ -46,7 +46,8 @@ static void each_flipped_byte_of_seal_header_and_body_is_found(void **state)
     for (off_t at = seal; at < end; at = at + 1 == seal + DV_SEAL_BYTES ? dataset : at + 1) {
         flip(fd, at);
         if (dv_store_verify(store, s.path, NULL, &err))
-            fail_msg("byte %lld of %lld (dataset at %lld) can change", (long long)at, (long long)end, (long long)dataset);
+            fail_msg("byte %lld of %lld (dataset at %lld) can change", (long long)at, (long long)end,
+                     (long long)dataset);
         assert_int_equal(err.code, DV_ERR_HASH);
         assert_non_null(strstr(err.message, s.path));
         const char *part = at < dataset ? NULL : at < dataset + HEADER ? "the header is" : "the body is";
@@ -184,7 +185,11 @@ static void an_empty_seal_is_told_apart_from_a_broken_one(void **state)
         free(exact);
     }
     uint8_t raw[DV_SEAL_BYTES];
-    seal = (dv_seal){.version = 1, .flags = 1, .dataset_bytes = UINT64_MAX, .header_bytes = 1, .body_bytes = (uint64_t)1 << 40,
+    seal = (dv_seal){.version = 1,
+                     .flags = 1,
+                     .dataset_bytes = UINT64_MAX,
+                     .header_bytes = 1,
+                     .body_bytes = (uint64_t)1 << 40,
                      .body_hash = {9}};
     dv_seal_put(&seal, raw);
     dv_seal_get(raw, &back);
