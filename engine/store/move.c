@@ -1,4 +1,5 @@
 /* Stored files after their end: moved to the other area. */
+#include "base/fault.h"
 #include "store/store_internal.h"
 
 #include <errno.h>
@@ -32,6 +33,9 @@ bool dv_store_move(dv_store *store, const char *path, dv_area area, dv_stored *d
     bool exists = true, ok = true;
     for (int n = 1; ok && exists; n++)
         ok = dv_place_link(store, area, fd, study, sop, hex, n, to, &exists, err);
+    /* the bytes are on the disk, the new name is not: the row that will speak of it must not be there first */
+    if (ok && (DV_FAULT(DV_FAULT_FSYNC) || fsync(fd) != 0))
+        ok = dv_fail_errno(err, "cannot sync %s", to);
     close(fd);
     ok = ok && dv_place_sync(store, area, to, err);
     /* A power cut may bring the old name back: recovery then finds it without a row and moves it again. */

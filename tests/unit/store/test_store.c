@@ -248,6 +248,26 @@ static void a_removed_file_is_gone_and_no_path_leads_outside(void **state)
     }
 }
 
+static void a_moved_object_has_one_name_in_the_other_area(void **state)
+{
+    (void)state;
+    dv_stored s, moved, again;
+    assert_true(stored(BODY, 1, &s, &err));
+    moved = s;
+    assert_true(dv_store_move(store, s.path, DV_QUARANTINE, &moved, &err));
+    assert_true(strncmp(moved.path, "quarantine/", 11) == 0);
+    assert_int_equal(files(DV_OBJECTS), 0);
+    assert_int_equal(files(DV_QUARANTINE), 1);
+    assert_true(dv_store_verify(store, moved.path, &s, &err));
+    assert_true(stored(BODY, 1, &s, &err)); /* the same again: it gets a name beside the first */
+    again = s;
+    assert_true(dv_store_move(store, s.path, DV_QUARANTINE, &again, &err));
+    assert_int_equal(files(DV_QUARANTINE), 2);
+    assert_true(dv_store_verify(store, again.path, &s, &err));
+    assert_false(dv_store_move(store, s.path, DV_QUARANTINE, &again, &err)); /* it is not there any more */
+    assert_false(dv_store_move(store, again.path, DV_QUARANTINE, &again, &err));
+}
+
 /* ---- the walk ---- */
 
 static void put_file(const char *relative)
@@ -529,6 +549,7 @@ int main(void)
         T(a_deflated_dataset_is_all_body),
         T(a_dropped_object_leaves_nothing),
         T(a_removed_file_is_gone_and_no_path_leads_outside),
+        T(a_moved_object_has_one_name_in_the_other_area),
         T(the_walk_is_in_order_and_skips_old_folders_by_their_names),
         T(no_folder_earlier_than_the_last_one_is_used),
         T(a_folder_that_does_not_do_is_refused_by_name),
