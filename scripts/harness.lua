@@ -155,7 +155,7 @@ local function blocked(rule)
 end
 
 --- Every rule over DS in order. A list of { stage, rule, file, line, outcome, why, changes, findings, verdict }; outcome is "off", "no match",
--- "nothing to do", "acted", "fault" or the verdict; the list ends with the rule that gave one, or failed.
+-- "nothing to do", "changed", "reported", "fault" or the verdict; the list ends with the rule that gave one, or failed.
 function M.explain(plan, ds, ctx)
   local steps = {}
   for _, rule in ipairs(plan) do
@@ -173,7 +173,7 @@ function M.explain(plan, ds, ctx)
         local ok, verdict = pcall(rule.body, ds, ctx)
         local _, list = native.findings(findings)
         step.changes, step.findings = net_changes(changes), list
-        step.outcome = (#step.changes > 0 or #list > 0) and "acted" or "nothing to do"
+        step.outcome = #step.changes > 0 and "changed" or #list > 0 and "reported" or "nothing to do"
         if not ok then
           step.outcome, step.why = "fault", tostring(verdict)
           break

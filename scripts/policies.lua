@@ -14,11 +14,11 @@ local report_param = { "report", type = "enum", values = { "flag", "warn", "noth
 
 local get, set, finding = native.get, native.set, native.finding
 
-local function report(params, path, message)
-  if params.report ~= "nothing" then finding(params.report, path, message) end
+local function report(params, path, message, kind)
+  if params.report ~= "nothing" then finding(kind or params.report, path, message) end
 end
 
---- Every value of VR that is faulty through FIX(value) -> good value, or nil and why.
+--- Every value of VR that is faulty through FIX(value) -> good value, or nil and why; a third result is the kind of finding.
 local function values_of(vr, params, fix)
   local faulty = native.faulty
   return function()
@@ -26,16 +26,16 @@ local function values_of(vr, params, fix)
     if not list then return end
     for i = 1, #list, 2 do
       local path, text = list[i], list[i + 1]
-      local parts, trouble, n = {}, nil, 0
+      local parts, trouble, kind_of_trouble, n = {}, nil, nil, 0
       for part in (text .. "\\"):gmatch("([^\\]*)\\") do
-        local good, why = fix(part)
+        local good, why, kind = fix(part)
         n = n + 1
         parts[n] = good or part
-        if why and not trouble then trouble = words.quote(part) .. ": " .. why end
+        if why and not trouble then trouble, kind_of_trouble = words.quote(part) .. ": " .. why, kind end
       end
       local new = table.concat(parts, "\\")
       if new ~= text then set(path, new) end
-      if trouble then report(params, path, trouble) end
+      if trouble then report(params, path, trouble, kind_of_trouble) end
     end
   end
 end
@@ -169,10 +169,15 @@ policy("ages", 3, "Ages become three digits and D, W, M or Y: `69Y`, `069y`, `69
     return values_of("AS", params, function(v) return repair.age(v, params.unit) end)
   end)
 
-policy("names", 4, "Person names: trailing `^` and doubled blanks go, blanks beside `^` too; over-long and broken ones are reported.",
+policy("names", 4, "Person names: trailing `^` and doubled blanks go, blanks beside `^` too; over-long and broken ones are reported, those with a comma "
+  .. "in place of `^` warned of.",
   { { "comma", type = "bool", default = false, help = "`DOE, JOHN` becomes `DOE^JOHN`." } },
   function(params)
-    return values_of("PN", params, function(v) return repair.name(v, params.comma) end)
+    return values_of("PN", params, function(v)
+      local good, why = repair.name(v, params.comma)
+      if not why and good:find("^[^,^=]+,[^,^=]+$") then return good, "a comma may divide family and given name (the parameter comma says so)", "warn" end
+      return good, why
+    end)
   end)
 
 policy("codes", 6, "Code strings (CS) in upper case and without blanks at their ends; what is still no code is reported.",
@@ -185,7 +190,7 @@ policy("codes", 6, "Code strings (CS) in upper case and without blanks at their 
     end)
   end)
 
-policy("uids", 8, "UIDs padded with blanks or dots are padded right; invalid ones are reported, never changed.", {},
+policy("uids", 8, "Dots and blanks at the ends of UIDs go; invalid ones are reported, never changed.", {},
   function(params)
     return values_of("UI", params, repair.uid)
   end)

@@ -297,12 +297,16 @@ void dv_bind_explain(dv_error *err, const dv_path *path)
 /* ---- who acts ---- */
 
 static pthread_mutex_t actors_lock = PTHREAD_MUTEX_INITIALIZER; /* held at load only, never while Lua runs */
-static dv_bind_actor *actors;
+static dv_bind_actor *actors[1024]; /* by hash: a set of 1000 rules is loaded for each state */
 
 static const dv_bind_actor *intern(dv_text stage, dv_text rule, dv_text file, int64_t line)
 {
+    uint32_t hash = (uint32_t)line;
+    for (size_t i = 0; i < rule.len; i++)
+        hash = hash * 31 + (unsigned char)rule.at[i];
+    dv_bind_actor **bucket = &actors[hash % 1024];
     pthread_mutex_lock(&actors_lock);
-    dv_bind_actor *a = actors;
+    dv_bind_actor *a = *bucket;
     while (a && !(a->line == line && dv_text_equal(a->rule, rule) && dv_text_equal(a->stage, stage) && dv_text_equal(a->file, file)))
         a = a->next;
     if (!a) {
@@ -315,8 +319,8 @@ static const dv_bind_actor *intern(dv_text stage, dv_text rule, dv_text file, in
                 memcpy(at[i], from[i].at, from[i].len);
                 at[i][from[i].len] = '\0';
             }
-            *a = (dv_bind_actor){{at[0], at[1]}, {at[0], stage.len}, {at[1], rule.len}, {at[2], file.len}, line, actors};
-            actors = a;
+            *a = (dv_bind_actor){{at[0], at[1]}, {at[0], stage.len}, {at[1], rule.len}, {at[2], file.len}, line, *bucket};
+            *bucket = a;
         } else {
             free(texts);
             free(a);

@@ -85,8 +85,6 @@ static bool index_has_odd(const dv_index *ix, const dv_vr_info *info)
         if ((n->vr != info->vr && n->vr != DV_VR_UN) || info_of(n) != info)
             continue;
         dv_text raw = dv_index_value(ix, i);
-        if (info->vr == DV_VR_UI && raw.len && raw.at[raw.len - 1] == ' ')
-            return true;
         raw = trim_padding(raw);
         if ((!info->charset && !dv_text_is_ascii(raw)) || any_odd(info, raw))
             return true;

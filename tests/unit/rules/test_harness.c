@@ -144,7 +144,7 @@ static void explain_says_what_matched_what_changed_and_why_not(void **state)
                  "mapping \"e\" { run = function() end }\n", NULL);
     if (!dv_harness_explain(f.state->L, sample(&f.arena), &ctx, &f.arena, false, &f.out, &err))
         fail_msg("%s", err.message);
-    expect_text(&f, "acted\n      PatientSex: \"male\" -> \"M\"");
+    expect_text(&f, "changed\n      PatientSex: \"male\" -> \"M\"");
     expect_text(&f, "no match: StudyID equals \"7\": it is absent");
     expect_text(&f, "no match: source is GE: it is \"\"");
     expect_text(&f, "mapping/c                          off");

@@ -234,6 +234,37 @@ static void a_path_with_many_places_holds_when_one_does(void **state)
                false, 5);
 }
 
+static void conditions_nest_only_so_deep(void **state)
+{
+    (void)state;
+    char rules[1024] = "mapping \"x\" { actions = { { \"StudyID\", \"clear\" } }, conditions = { ";
+    for (int i = 0; i < 12; i++)
+        strcat(rules, "{ any = { ");
+    strcat(rules, "{ \"StudyID\", \"is_blank\" }");
+    for (int i = 0; i < 12; i++)
+        strcat(rules, " } }");
+    strcat(rules, " } }\n");
+    refused(rules, "nests deeper than 8");
+    refused("mapping \"x\" { conditions = {}, actions = { { \"StudyID\", \"clear\" } } }\n", "conditions: is empty: leave it out");
+    refused("mapping \"x\" { conditions = { { \"StudyID\", \"is_blank\", \"y\" } }, actions = { { \"StudyID\", \"clear\" } } }\n", "is_blank takes no value");
+    refused("mapping \"x\" { conditions = { { \"StudyID\", \"equals\", \"\" } }, actions = { { \"StudyID\", \"clear\" } } }\n", "write is_blank or is_not_blank");
+}
+
+/* 1000 rules compile in a moment: a state is made for each thread that runs rules. */
+static void a_thousand_rules_load(void **state)
+{
+    (void)state;
+    dv_error err = {0};
+    dv_buffer rules = {0};
+    for (int i = 0; i < 1000; i++)
+        dv_buffer_printf(&rules, "mapping \"r%d\" { conditions = { { \"PatientID\", \"equals\", \"%d\" } }, actions = { { \"StudyID\", \"set\", \"%d\" } } }\n", i, i, i);
+    dv_state *s = state_of(rules.at, false, NULL, &err);
+    if (!s)
+        fail_msg("%s", err.message);
+    dv_state_free(s);
+    dv_buffer_free(&rules);
+}
+
 static void a_sequence_is_blank_or_not(void **state)
 {
     (void)state;
@@ -375,6 +406,8 @@ int main(void)
         cmocka_unit_test(an_absent_attribute_compares_as_empty_text),
         cmocka_unit_test(any_and_all_nest),
         cmocka_unit_test(a_path_with_many_places_holds_when_one_does),
+        cmocka_unit_test(conditions_nest_only_so_deep),
+        cmocka_unit_test(a_thousand_rules_load),
         cmocka_unit_test(a_sequence_is_blank_or_not),
         cmocka_unit_test(every_action_does_what_it_says),
         cmocka_unit_test(private_elements_are_named_by_their_creator),
