@@ -52,7 +52,7 @@ bench_receive() {
     # The tool wants one folder and names that differ.
     mkdir "$work/flat"
     (cd "$work/corpus" && find . -name '*.dcm' | while read -r file; do ln "$file" "$work/flat/$(echo "${file#./}" | tr / _)"; done)
-    python3 "$tools/measure_receivers.py" "$work/flat" --runs $runs --assoc 1,4 \
+    BENCH_TMP=$work python3 "$tools/measure_receivers.py" "$work/flat" --runs $runs --assoc 1,4 \
         --servers floor-proof,floor-proof-again,storescp+B,orthanc --aet PEER \
         --server-cmd "drover=$drover serve --data {dir} --dicom-port {port} --aet PEER --allow-any --log-level warn"
 }
