@@ -27,6 +27,7 @@ for i, action in ipairs(M.actions) do
 end
 
 local field_names = { "tag", "action_type", "value", "value2" }
+local known_field = words.set(field_names)
 
 local function check_one(a, where)
   if type(a) ~= "table" then return nil, where .. " must be a table: { \"PatientID\", \"set\", \"42\" }" end
@@ -34,8 +35,7 @@ local function check_one(a, where)
   for key, value in pairs(a) do
     local name = math.type(key) == "integer" and field_names[key] or key
     if type(name) ~= "string" then return nil, where .. " has too many values: it is { tag, action_type, value, value2 }" end
-    local near = words.nearest(name, field_names)
-    if near ~= name then
+    if not known_field[name] then
       if name == "lookup_table" then return nil, where .. ": lookup_table is not built yet: it comes with " .. M.later.lookup end
       return nil, where .. " has no field '" .. name .. "'" .. words.hint(name, field_names)
     end

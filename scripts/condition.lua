@@ -31,6 +31,7 @@ for i, operator in ipairs(M.operators) do
 end
 
 local field_names = { "tag", "operator", "value", "case_insensitive", "any", "all" }
+local known_field, positions = words.set(field_names), { "tag", "operator", "value" }
 local MAX_DEPTH = 8 -- of any and all in each other; nobody can read more
 
 local check_list
@@ -39,11 +40,11 @@ local function check_one(c, where, depth)
   if type(c) ~= "table" then return nil, where .. " must be a table: { \"PatientID\", \"is_blank\" }" end
   local out = {}
   for key, value in pairs(c) do
-    local name = math.type(key) == "integer" and ({ "tag", "operator", "value" })[key] or key
+    local name = math.type(key) == "integer" and positions[key] or key
     if name == key and type(key) ~= "string" then
       return nil, where .. " has too many values: it is { tag, operator, value }"
     end
-    if not words.nearest(name, field_names) or native.distance(name, words.nearest(name, field_names), 3) > 0 then
+    if not known_field[name] then
       return nil, where .. " has no field '" .. name .. "'" .. words.hint(name, field_names)
     end
     if out[name] ~= nil then return nil, where .. " gives '" .. name .. "' twice" end

@@ -42,7 +42,7 @@ function M.compile(rule, refuse, off)
     if not off then refuse(nil, "says nothing to do: give a `policy`" .. words.hint("", names) .. " or `run`") end
     return nil
   end
-  local params = rules.check_table(rule.params or {}, { policy.params }, function(field, message)
+  local params = rules.check_table(rule.params or {}, rules.schema(policy.params), function(field, message)
     refuse(field, "params of " .. policy.name .. ": " .. message)
   end)
   return policy.run(params)

@@ -142,8 +142,8 @@ function check.context(v)
     elseif context_fields[key] then
       if type(value) ~= "table" then return nil, key .. " must be a table" end
       for inner in pairs(value) do
-        if not words.nearest(tostring(inner), context_fields[key]) or native.distance(inner, words.nearest(inner, context_fields[key]), 3) > 0 then
-          return nil, ("%s has no '%s'%s"):format(key, inner, words.hint(inner, context_fields[key]))
+        if not words.set(context_fields[key])[inner] then
+          return nil, ("%s has no '%s'%s"):format(key, tostring(inner), words.hint(tostring(inner), context_fields[key]))
         end
       end
     elseif key ~= "seed" and key ~= "now" then
@@ -162,16 +162,22 @@ function check.params(v)
   return v
 end
 
---- Checks the table T by a list of FIELDS; calls REFUSE(field name or nil, message) for each thing that is wrong.
--- LENIENT: a missing required field is no problem. Returns the table in normal form, defaults filled in.
-function M.check_table(t, lists, refuse, lenient)
-  local known, names, out = {}, {}, {}
-  for _, list in ipairs(lists) do
+--- Lists of fields made ready for check_table.
+function M.schema(...)
+  local known, names = {}, {}
+  for _, list in ipairs { ... } do
     for _, field in ipairs(list) do
       known[field[1]] = field
       names[#names + 1] = field[1]
     end
   end
+  return { known = known, names = names }
+end
+
+--- Checks the table T by a SCHEMA; calls REFUSE(field name or nil, message) for each thing that is wrong.
+-- LENIENT: a missing required field is no problem. Returns the table in normal form, defaults filled in.
+function M.check_table(t, schema, refuse, lenient)
+  local known, names, out = schema.known, schema.names, {}
   for key, value in pairs(t) do
     local field = known[key]
     if type(key) ~= "string" then
@@ -197,6 +203,9 @@ function M.check_table(t, lists, refuse, lenient)
   return out
 end
 
+local test_schema = M.schema(M.test_fields)
+local stage_schemas = {}
+
 local function check_test(test, number, rule, refuse)
   local function wrong(field, message)
     refuse(field or "tests", ("test %d: %s"):format(number, message))
@@ -205,7 +214,7 @@ local function check_test(test, number, rule, refuse)
     wrong(nil, "must be a table: { given = { ... }, expect = { ... } }")
     return nil
   end
-  local out = M.check_table(test, { M.test_fields }, wrong)
+  local out = M.check_table(test, test_schema, wrong)
   for _, path in ipairs(out.absent or {}) do
     local ok, why = check.tag(path)
     if not ok then wrong("absent", "absent: " .. why) end
@@ -287,7 +296,8 @@ function M.declare(stage, id, declaration, at, refuse)
     refuse(field, stage.verb .. "/" .. id .. ": " .. message)
   end
   local off = declaration.enabled == false
-  local rule = M.check_table(declaration, { M.common, stage.fields }, refuse_rule, off)
+  stage_schemas[stage] = stage_schemas[stage] or M.schema(M.common, stage.fields)
+  local rule = M.check_table(declaration, stage_schemas[stage], refuse_rule, off)
   rule.stage, rule.id, rule.short = stage.verb, stage.verb .. "/" .. id, id
   rule.file, rule.line, rule.origin = at.file, at.line, at.origin
   local tests = {}

@@ -12,6 +12,13 @@ function M.nearest(word, list)
   return best
 end
 
+--- LIST as a set.
+function M.set(list)
+  local set = {}
+  for _, word in ipairs(list) do set[word] = true end
+  return set
+end
+
 --- The keys of a table in order.
 function M.keys(t)
   local keys = {}
