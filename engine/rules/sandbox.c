@@ -336,8 +336,9 @@ static void describe(dv_sandbox *sb, int status, dv_sandbox_fault *fault)
     else {
         size_t len;
         const char *message = lua_tolstring(L, -1, &len);
-        const char *text = strncmp(message, "scripts/", 8) == 0 ? message : behind_place(message);
-        dv_text_copy((dv_text){text, len - (size_t)(text - message)}, out, size);
+        const char *text = behind_place(message);
+        size_t cut = strncmp(message, "scripts/", 8) == 0 ? 0 : (size_t)(text - message); /* a script's own fault says where */
+        dv_text_copy((dv_text){message + cut, len - cut}, out, size);
         if (!*fault->file && text > message) { /* raised in a script on behalf of a rule, or by the compiler */
             const char *colon = text - 3;
             while (*colon != ':')

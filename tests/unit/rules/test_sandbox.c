@@ -325,7 +325,7 @@ static void every_bomb_ends_within_twice_the_limit_and_names_its_place(void **st
         if (UNDER_TSAN && is_infinite(&bombs[i]))
             continue;
         result r = run(bombs[i].text);
-        if (!r.loaded || !(bombs[i].may >> r.fault.kind & 1))
+        if (!r.loaded || !((bombs[i].may | TIME) >> r.fault.kind & 1)) /* on a busy machine all may run into the time */
             fail_msg("%s\n  ends with kind %d '%s' %s", bombs[i].text, r.fault.kind, r.fault.message, r.err.message);
         if (r.ms > 2 * DV_RULE_MS)
             fail_msg("%s\n  took %.0f ms", bombs[i].text, r.ms);
@@ -352,6 +352,14 @@ static void a_state_works_again_after_each_bomb(void **state)
     dv_sandbox_free(L);
 }
 
+/* Lua halves its string table once a collection. */
+static size_t settled(lua_State *L)
+{
+    for (int i = 0; i < 20; i++)
+        dv_sandbox_collect(L);
+    return dv_sandbox_used(L);
+}
+
 static void a_thousand_bombs_leave_memory_flat(void **state)
 {
     (void)state;
@@ -362,13 +370,11 @@ static void a_thousand_bombs_leave_memory_flat(void **state)
         const bomb *b = &bombs[i % count];
         if (!(UNDER_TSAN && is_infinite(b)))
             run_in(L, b->text);
-        if (i == 2 * count) {
-            dv_sandbox_collect(L);
-            early = dv_sandbox_used(L);
-        }
+        if (i == 2 * count)
+            early = settled(L);
     }
-    dv_sandbox_collect(L);
-    if (dv_sandbox_used(L) > early + 16384)
+    settled(L);
+    if (dv_sandbox_used(L) > early + 4096)
         fail_msg("%zu bytes after 100 bombs, %zu after 1000", early, dv_sandbox_used(L));
     dv_sandbox_free(L);
 }
