@@ -263,6 +263,7 @@ bool dv_worker_job(dv_worker *w, bool *did);
 /* Runs one claimed entry: asks and writes jobs. What became of it in *END (texts in ARENA); false: ERR, nothing was settled. */
 bool dv_expand(dv_worker *w, const dv_entry *entry, const dv_source *source, dv_arena *arena, dv_entry_end *end, dv_error *err);
 /* C-MOVE of what EV says is missing, then waits until it is quiet. False: it could not be asked (EV.move has what was said). */
+bool dv_move_is_refused(uint16_t status); /* a failure status: not success, not a warning */
 bool dv_retrieve(dv_worker *w, const dv_job *job, const dv_source *source, dv_evidence *ev, dv_arena *arena, dv_error *err);
 /* Reads "migrate.paused" and "migrate.paused.SLUG" of settings into the gates; at start. */
 bool dv_control_load(dv_migrate *m, dv_db *db, dv_error *err);

@@ -115,9 +115,14 @@ static bool list_lacks(retrieve *r, lack **out, size_t *count, size_t *moves)
     return true;
 }
 
+bool dv_move_is_refused(uint16_t status)
+{
+    return status != 0 && status >> 12 != 0xB;
+}
+
 static bool refused(const dv_move_result *one)
 {
-    return one->status != 0 && one->status != 0xB000 && one->completed <= 0;
+    return dv_move_is_refused(one->status) && one->completed <= 0;
 }
 
 /* *FINE: the source could be asked so finely. */
@@ -204,7 +209,10 @@ static bool wait_until_quiet(retrieve *r, dv_error *err)
     dv_run *run = &r->w->run;
     pthread_mutex_lock(&m->lock);
     run->last_ms = dv_mono_ms(); /* the final answer is a sign of life too */
+    bool nothing = run->arrived == 0 && run->under_way == 0;
     pthread_mutex_unlock(&m->lock);
+    if (nothing && refused(&r->ev->move))
+        return true; /* it said no, and means it */
     bool enough = false;
     wait_a_while(r->w, r->source->quiet_ms, &enough, true);
     if (enough) {

@@ -356,8 +356,12 @@ static void settle_missing(settling *s, const dv_source *source, const dv_eviden
 {
     dv_migrate *m = s->w->m;
     size_t n = strlen(text);
-    if (ev->moved && ev->arrived == 0 && ev->move.failed > 0 && n < size)
-        snprintf(text + n, size - n, "; %s could send none: can it reach %s port %u?", source->slug, m->host, m->port);
+    /* Orthanc says C000 for a destination it does not know, others A801 or a success without anything. */
+    if (ev->moved && ev->arrived == 0 && (ev->move.failed > 0 || dv_move_is_refused(ev->move.status)) && n < size)
+        snprintf(text + n, size - n,
+                 "; %s sends us nothing (status %04X%s%s): its administrator must know AE title %s as a destination at host %s port %u, and it"
+                 " must reach that port",
+                 source->slug, ev->move.status, ev->move.comment[0] ? ", " : "", ev->move.comment, m->aet, m->host, m->port);
     else if (ev->moved && ev->move.status && ev->move.status != 0xB000 && n < size)
         snprintf(text + n, size - n, "; its C-MOVE ended with status %04X%s%s", ev->move.status, ev->move.comment[0] ? ": " : "",
                  ev->move.comment);

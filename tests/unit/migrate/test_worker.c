@@ -356,6 +356,19 @@ static void a_destination_that_the_source_does_not_know_says_what_to_enter_there
     assert_int_equal(fake.moves, 1);
 }
 
+/* Orthanc 1.10 answers C000 where others say A801. */
+static void a_source_that_sends_nothing_and_says_failure_is_not_waited_for_and_the_way_out_is_said(void **state)
+{
+    (void)state;
+    add_study("1.1", "A1", 1, 1);
+    fake.move_status = 0xC000;
+    submit("A1");
+    run_all();
+    assert_string_equal(job_state(), "failed");
+    assert_non_null(strstr(job_error(), "AE title DROVER as a destination at host archive.example port 11112"));
+    assert_int_equal(fake.moves, 3);
+}
+
 static void a_source_that_is_down_for_a_while_is_waited_for(void **state)
 {
     (void)state;
@@ -530,6 +543,7 @@ int main(void)
         T(a_source_without_series_level_is_compared_by_the_studys_count),
         T(a_source_that_tells_nothing_is_believed_by_what_came),
         T(a_destination_that_the_source_does_not_know_says_what_to_enter_there),
+        T(a_source_that_sends_nothing_and_says_failure_is_not_waited_for_and_the_way_out_is_said),
         T(a_source_that_is_down_for_a_while_is_waited_for),
         T(a_source_that_stays_down_fails_its_seeds_with_its_address),
         T(a_seed_that_is_rejected_for_good_fails_at_once),
