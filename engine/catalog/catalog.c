@@ -1,11 +1,14 @@
-/* The writer thread, the readers, and the schema's upgrade.
+/* The one write connection, the readers, and the schema's upgrade.
  *
- *   dv_catalog_write      queue (lock)  ->  writer thread: takes all that wait, up to GROUP_MAX
- *     waits on its own      ^                 BEGIN IMMEDIATE; SAVEPOINT, work, RELEASE ...; COMMIT
- *     semaphore             |                 posts each member's semaphore
- *                           +---------------- next group gathers meanwhile
+ *   dv_catalog_write   joins the queue; when nobody leads, its caller does:
+ *                        takes all that wait, up to GROUP_MAX
+ *                        BEGIN IMMEDIATE; SAVEPOINT, work, RELEASE ...; COMMIT
+ *                        posts each other member's semaphore, and hands the lead to the first that waits by now
+ *                      else it waits on its semaphore until its group is committed, or it is to lead the next one
  *
- * A member lies on its caller's stack: the writer never touches it after the post.
+ * So a single sender's row costs no change of thread, and many share a commit. The write connection belongs to whoever leads. The keeper
+ * thread moves the log into the database file; it joins the queue like everyone, and leads a turn of its own.
+ * A member lies on its caller's stack: a leader never touches another's after the post.
  * Locks     `lock` (queue) and `readers_lock` are never held together, and neither while SQL runs, but for
  * `readers_lock` while a connection is opened or closed. */
 #include "catalog/catalog.h"
@@ -33,12 +36,16 @@ enum {
 
 typedef struct member {
     struct member *next;
-    bool (*work)(dv_db *db, void *user, dv_error *err);
+    bool (*work)(dv_db *db, void *user, dv_error *err); /* NULL: the keeper, who wants a turn for a checkpoint */
     void *user;
-    dv_error *err; /* the caller's, may be NULL; the writer's until the post */
+    dv_error *err; /* the caller's, may be NULL; the leader's until the post */
     bool full, ok;
-    sem_t done;
+    bool lead;  /* posted to lead, not because it is done */
+    sem_t turn;
 } member;
+
+/* The catalog whose group this thread is running. */
+static _Thread_local const dv_catalog *leading;
 
 typedef struct reader {
     dv_catalog *cat;
@@ -56,16 +63,19 @@ struct dv_catalog {
 
     /* under lock */
     pthread_mutex_t lock;
-    pthread_cond_t wake;
+    pthread_cond_t wake;  /* of the keeper */
     member *first, **last;
+    bool led;             /* somebody leads */
     bool stop;
 
     atomic_llong groups, members;
     atomic_bool recovered; /* nothing is missing from before this run */
 
-    /* the writer thread's */
+    atomic_bool dirty;    /* committed since the last complete checkpoint */
+    atomic_bool long_log; /* over retry_at */
+
+    /* the leader's */
     dv_db *db;
-    bool dirty;       /* committed since the last complete checkpoint */
     int64_t through;  /* to be written to site with the next group, 0: nothing new */
     int64_t retry_at; /* length of the log at which a checkpoint is tried again */
 
@@ -136,7 +146,7 @@ static void checkpoint(dv_catalog *cat)
     if (!dv_db_checkpoint(cat->db, &left, &err)) {
         dv_warn("catalog", "the log is not moved into the database file: %s", err.message);
         cat->retry_at = dv_db_log_bytes(cat->db) + LOG_AGAIN;
-        cat->dirty = false; /* tried again after the next group */
+        atomic_store(&cat->dirty, false); /* tried again after the next group */
         return;
     }
     if (left > 0) { /* a reader holds it back */
@@ -144,7 +154,7 @@ static void checkpoint(dv_catalog *cat)
         return;
     }
     cat->retry_at = LOG_LIMIT;
-    cat->dirty = false;
+    atomic_store(&cat->dirty, false);
     if (atomic_load(&cat->recovered))
         cat->through = now - (int64_t)MARGIN_S * 1000000;
 }
@@ -163,8 +173,8 @@ static bool run_member(dv_catalog *cat, member *m, bool *lost)
     return false;
 }
 
-/* Runs the members from FIRST on as one transaction. */
-static void run_group(dv_catalog *cat, member *first)
+/* Runs the members from FIRST on as one transaction; MINE is the caller's. */
+static void run_group(dv_catalog *cat, member *first, const member *mine)
 {
     dv_error err = {DV_ERR_NONE, ""};
     bool full = false, lost = false;
@@ -192,7 +202,7 @@ static void run_group(dv_catalog *cat, member *first)
     }
     if (ok) {
         cat->through = 0;
-        cat->dirty = true;
+        atomic_store(&cat->dirty, true);
         atomic_fetch_add(&cat->groups, 1);
         atomic_fetch_add(&cat->members, count);
     }
@@ -203,79 +213,130 @@ static void run_group(dv_catalog *cat, member *first)
         else if (!ok && m->err && m->err->code == DV_ERR_NONE)
             *m->err = err;
         m->ok = m->ok && ok;
-        sem_post(&m->done);
+        if (m != mine)
+            sem_post(&m->turn);
     }
 }
 
-/* Waits for members; NULL: it is time for a checkpoint, or for the end. */
-static member *take(dv_catalog *cat)
+/* Takes the head of the queue: the keeper alone, or all members up to it, GROUP_MAX at most. Under lock. */
+static member *take_group(dv_catalog *cat)
 {
-    pthread_mutex_lock(&cat->lock);
-    int rc = 0;
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += QUIET_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
-    while (!cat->first && !cat->stop && rc == 0)
-        rc = cat->dirty ? pthread_cond_timedwait(&cat->wake, &cat->lock, &until)
-                        : pthread_cond_wait(&cat->wake, &cat->lock);
     member *first = cat->first, *end = first;
-    for (int n = 1; end && end->next && n < GROUP_MAX; n++)
+    for (int n = 1; first->work && end->next && end->next->work && n < GROUP_MAX; n++)
         end = end->next;
-    cat->first = end ? end->next : NULL;
+    cat->first = end->next;
     if (!cat->first)
         cat->last = &cat->first;
-    if (end)
-        end->next = NULL;
-    pthread_mutex_unlock(&cat->lock);
+    end->next = NULL;
     return first;
 }
 
-static void *writer(void *user)
+/* Joins the queue and waits: until M leads with its group in *GROUP (true), or until another has run it (false). */
+static bool join(dv_catalog *cat, member *m, member **group)
 {
-    dv_catalog *cat = user;
-    for (;;) {
-        member *group = take(cat);
-        if (group) {
-            run_group(cat, group);
-            if (dv_db_log_bytes(cat->db) > cat->retry_at)
-                checkpoint(cat);
-            continue;
-        }
-        if (cat->dirty)
-            checkpoint(cat);
-        pthread_mutex_lock(&cat->lock);
-        bool end = cat->stop && !cat->first;
-        pthread_mutex_unlock(&cat->lock);
-        if (end)
-            return NULL;
+    sem_init(&m->turn, 0, 0);
+    pthread_mutex_lock(&cat->lock);
+    *cat->last = m;
+    cat->last = &m->next;
+    bool lead = !cat->led;
+    if (lead) {
+        cat->led = true;
+        *group = take_group(cat);
     }
+    pthread_mutex_unlock(&cat->lock);
+    if (lead)
+        return true;
+    while (sem_wait(&m->turn) != 0 && errno == EINTR)
+        ;
+    if (!m->lead)
+        return false;
+    pthread_mutex_lock(&cat->lock);
+    *group = take_group(cat); /* M is its first */
+    pthread_mutex_unlock(&cat->lock);
+    return true;
+}
+
+/* The lead goes to the first that waits, or to whoever comes next. */
+static void hand_over(dv_catalog *cat)
+{
+    pthread_mutex_lock(&cat->lock);
+    member *next = cat->first;
+    cat->led = next != NULL;
+    if (next) {
+        next->lead = true;
+        sem_post(&next->turn);
+    }
+    pthread_mutex_unlock(&cat->lock);
 }
 
 bool dv_catalog_write(dv_catalog *cat, bool full, bool (*work)(dv_db *db, void *user, dv_error *err), void *user,
                       dv_error *err)
 {
-    if (pthread_equal(pthread_self(), cat->thread))
+    if (leading == cat)
         return dv_fail(err, DV_ERR_INTERNAL, "a write inside a write would wait for itself");
-    member m = {.work = work, .user = user, .full = full};
+    member m = {.work = work, .user = user, .full = full}, *group;
     dv_error own; /* a group that is lost says why, even when its member does not care */
     m.err = err ? err : &own;
     *m.err = (dv_error){DV_ERR_NONE, ""};
-    sem_init(&m.done, 0, 0);
     pthread_mutex_lock(&cat->lock);
     bool closed = cat->stop;
-    if (!closed) {
-        *cat->last = &m;
-        cat->last = &m.next;
-        pthread_cond_signal(&cat->wake);
-    }
     pthread_mutex_unlock(&cat->lock);
-    if (!closed)
-        while (sem_wait(&m.done) != 0 && errno == EINTR)
-            ;
-    sem_destroy(&m.done);
-    return closed ? dv_fail(err, DV_ERR_CANCELLED, "the catalog is being closed") : m.ok;
+    if (closed)
+        return dv_fail(err, DV_ERR_CANCELLED, "the catalog is being closed");
+    if (join(cat, &m, &group)) {
+        leading = cat;
+        bool was_dirty = atomic_load(&cat->dirty);
+        run_group(cat, group, &m);
+        bool too_long = dv_db_log_bytes(cat->db) > cat->retry_at && !atomic_exchange(&cat->long_log, true);
+        leading = NULL;
+        hand_over(cat);
+        if (too_long || (!was_dirty && atomic_load(&cat->dirty)))
+            pthread_cond_signal(&cat->wake);
+    }
+    sem_destroy(&m.turn);
+    return m.ok;
+}
+
+/* Sleeps until the log is too long, or something was written and then nothing for QUIET_MS. False: the catalog closes. */
+static bool keeper_waits(dv_catalog *cat)
+{
+    long long seen = -1;
+    pthread_mutex_lock(&cat->lock);
+    while (!cat->stop && !atomic_load(&cat->long_log)) {
+        if (!atomic_load(&cat->dirty)) {
+            pthread_cond_wait(&cat->wake, &cat->lock);
+            continue;
+        }
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += QUIET_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+        long long groups = atomic_load(&cat->groups);
+        if (groups == seen)
+            break;
+        seen = groups;
+        pthread_cond_timedwait(&cat->wake, &cat->lock, &until);
+    }
+    bool go_on = !cat->stop;
+    pthread_mutex_unlock(&cat->lock);
+    return go_on;
+}
+
+static void *keeper(void *user)
+{
+    dv_catalog *cat = user;
+    for (bool go_on = true; go_on;) {
+        go_on = keeper_waits(cat);
+        member m = {.work = NULL}, *group;
+        join(cat, &m, &group); /* nobody runs a keeper's turn for it: it always leads */
+        if (atomic_load(&cat->dirty))
+            checkpoint(cat);
+        atomic_store(&cat->long_log, false);
+        hand_over(cat);
+        sem_destroy(&m.turn);
+    }
+    return NULL;
 }
 
 void dv_catalog_groups(dv_catalog *cat, int64_t *groups, int64_t *members)
@@ -372,10 +433,10 @@ dv_catalog *dv_catalog_open(const char *dsn, dv_error *err)
         release(cat);
         return NULL;
     }
-    int rc = pthread_create(&cat->thread, NULL, writer, cat);
+    int rc = pthread_create(&cat->thread, NULL, keeper, cat);
     if (rc != 0) {
         errno = rc;
-        dv_fail_errno(err, "cannot start the catalog's writer");
+        dv_fail_errno(err, "cannot start the catalog's keeper");
         pthread_key_delete(cat->key);
         release(cat);
         return NULL;

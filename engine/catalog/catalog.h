@@ -1,7 +1,7 @@
 /* catalog.h: the catalog of one site: who wrote, what lies where, what happened to it.
  *
  *   reader threads      dv_catalog_reader      a read-only connection a thread
- *   all other threads   dv_catalog_write  ->   one writer thread: a group is one transaction, a savepoint a member
+ *   all other threads   dv_catalog_write  ->   the one write connection: a group is one transaction, a savepoint a member
  *
  * Invariants of the writer
  *   1 exactly one connection of the process writes and checkpoints
@@ -25,7 +25,7 @@ typedef struct dv_catalog dv_catalog;
 dv_catalog *dv_catalog_open(const char *dsn, dv_error *err);
 /* Waits for what is queued; checkpoints; marks the stop as clean. */
 void dv_catalog_close(dv_catalog *cat);
-/* Runs WORK in the writer thread inside a savepoint of the next group's transaction and waits for its commit. WORK returns false to
+/* Runs WORK, in this or another caller's thread, inside a savepoint of the next group's transaction and waits for its commit. WORK returns false to
  * be rolled back. It must not wait for anything (a dv_catalog_write inside it is INTERNAL) and may be called once only. FULL: the group is
  * durable when this returns. Errors: WORK's own, or DB, DISK_FULL, LOCKED. */
 bool dv_catalog_write(dv_catalog *cat, bool full, bool (*work)(dv_db *db, void *user, dv_error *err), void *user, dv_error *err);

@@ -211,8 +211,8 @@ dv_object *dv_passage_object(dv_passage *p, int spool, dv_error *err)
     dv_dataset *ds = store ? p->dataset : p->received;
     bool edited = store && dv_dataset_is_changed(ds);
     dv_file_meta meta = {
-        .sop_class = present(dv_dataset_raw(ds, DV_SOPClassUID)),
-        .sop_instance = present(dv_dataset_raw(ds, DV_SOPInstanceUID)),
+        .sop_class = present(dv_dataset_text(ds, DV_SOPClassUID)), /* as stored: rules may have changed them */
+        .sop_instance = present(dv_dataset_text(ds, DV_SOPInstanceUID)),
         .transfer_syntax = p->arrival->transfer_syntax,
         .source_aet = dv_text_of(p->arrival->calling),
     };

@@ -162,6 +162,7 @@ bool dv_ingest_recover(dv_ingest *ingest, int64_t *count, dv_error *err)
     *count = r.rows;
     dv_info("recovery", "%lld objects looked at, %lld rows made again, %lld to quarantine, %lld ms", (long long)r.looked, (long long)r.rows,
             (long long)r.bad, (long long)(dv_mono_ms() - started));
+    dv_catalog_recovered(ingest->catalog);
     return true;
 }
 
@@ -225,13 +226,7 @@ static bool read_row(dv_ingest *ingest, int64_t id, dv_arena *arena, kept_row *r
 
 static bool remove_row(dv_db *db, void *user, dv_error *err)
 {
-    int64_t id = *(int64_t *)user;
-    char state[16] = "";
-    dv_rows *r = dv_db_query(db, err, "SELECT state FROM quarantine WHERE id = $1", "i", id);
-    if (dv_rows_next(r))
-        dv_text_copy(dv_rows_text(r, 0), state, sizeof state);
-    return dv_rows_close(r, err) && dv_db_exec(db, err, "DELETE FROM quarantine WHERE id = $1", "i", id) &&
-           (state[0] == '\0' || dv_catalog_count(db, state, -1, err));
+    return dv_catalog_remove_quarantined(db, *(int64_t *)user, err);
 }
 
 bool dv_ingest_discard(dv_ingest *ingest, int64_t id, dv_error *err)
