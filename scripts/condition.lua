@@ -4,7 +4,8 @@
 --   { tag = "StationName", operator = "starts_with", value = "CT", case_insensitive = true }
 --   { any = { { "Modality", "equals", "CT" }, { "Modality", "equals", "PT" } } }
 --
--- An absent attribute is compared as empty text, so the not_ forms hold for it. What is no text (an UN element) is not blank, and cannot be compared. A path that names many places ([*], **) holds when one of
+-- An absent attribute is compared as empty text, so the not_ forms hold for it. What is no text (an UN element) is not blank, and cannot
+-- be compared. A path that names many places ([*], **) holds when one of
 -- them does; its not_ forms and is_blank hold when none of them breaks it.
 -- Each condition becomes a closure over a compiled path: one C call, no table, no string but the value read.
 local words = script "words"

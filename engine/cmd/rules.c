@@ -69,7 +69,8 @@ static bool print_out(const dv_buffer *out, dv_error *err)
 {
     if (out->failed)
         return dv_fail(err, DV_ERR_MEMORY, "no memory for the output");
-    return (fwrite(out->at, 1, out->len, stdout) == out->len && fflush(stdout) == 0) || dv_fail_errno(err, "cannot write the output");
+    return (fwrite(out->at, 1, out->len, stdout) == out->len && fflush(stdout) == 0) ||
+           dv_fail_errno(err, "cannot write the output");
 }
 
 static void print_refusal(const dv_args *args, const loaded *l)
@@ -107,7 +108,8 @@ static bool test(const dv_args *args, loaded *l, dv_error *err)
            (report.failed == 0 || dv_fail(err, DV_ERR_RULE, "%d of %zu tests failed", report.failed, report.count));
 }
 
-static void context_of(const dv_args *args, const dv_file_meta *meta, const dv_dataset *ds, dv_arena *arena, dv_context *out)
+static void context_of(const dv_args *args, const dv_file_meta *meta, const dv_dataset *ds, dv_arena *arena,
+                       dv_context *out)
 {
     *out = (dv_context){0};
     out->origin.peer = dv_arg_or(args, "peer", "");
@@ -129,7 +131,8 @@ static bool explain(const dv_args *args, loaded *l, dv_error *err)
     dv_dataset *ds = dv_part10_open(map.bytes, map.len, &l->arena, &meta, err);
     if (ds)
         context_of(args, &meta, ds, &l->arena, &ctx);
-    bool ok = ds && dv_harness_explain(l->state->L, ds, &ctx, &l->arena, dv_flag(args, "json"), &l->out, err) && print_out(&l->out, err);
+    bool ok = ds && dv_harness_explain(l->state->L, ds, &ctx, &l->arena, dv_flag(args, "json"), &l->out, err) &&
+              print_out(&l->out, err);
     dv_map_close(&map);
     return ok || dv_error_context(err, "%s", args->value[1]);
 }
@@ -146,12 +149,13 @@ static bool bench(const dv_args *args, loaded *l, dv_error *err)
     bool ok = ds != NULL;
     if (ok) {
         const dv_index *ix = dv_dataset_index(ds);
-        dv_encoding plain = ix->encoding; /* of the bytes that the index stands on: inflated ones when they were deflated */
+        dv_encoding plain =
+            ix->encoding; /* of the bytes that the index stands on: inflated ones when they were deflated */
         context_of(args, &meta, ds, &l->arena, &ctx);
         plain.deflated = false;
         size_t header = ix->body == DV_NO_NODE ? ix->len : ix->nodes[ix->body].offset;
-        ok = dv_harness_bench(l->state->L, (dv_text){(const char *)ix->bytes, header}, plain, &ctx, (int)rounds, dv_flag(args, "json"), &l->out,
-                              err) &&
+        ok = dv_harness_bench(l->state->L, (dv_text){(const char *)ix->bytes, header}, plain, &ctx, (int)rounds,
+                              dv_flag(args, "json"), &l->out, err) &&
              print_out(&l->out, err);
     }
     dv_map_close(&map);
@@ -160,19 +164,22 @@ static bool bench(const dv_args *args, loaded *l, dv_error *err)
 
 static bool reference(const dv_args *args, loaded *l, dv_error *err)
 {
-    return dv_harness_text(l->state->L, dv_flag(args, "json") ? "describe" : "reference", &l->out, err) && print_out(&l->out, err);
+    return dv_harness_text(l->state->L, dv_flag(args, "json") ? "describe" : "reference", &l->out, err) &&
+           print_out(&l->out, err);
 }
 
 static int publish(const dv_args *args)
 {
-    static const dv_column columns[] = {{"generation", "generation in force", 0}, {"before", "before", 0}, {"changed", "changed", 0}, {0}};
+    static const dv_column columns[] = {
+        {"generation", "generation in force", 0}, {"before", "before", 0}, {"changed", "changed", 0}, {0}};
     return dv_ask_one(args, "rules.publish", cJSON_CreateObject(), columns);
 }
 
 static int history(const dv_args *args)
 {
-    static const dv_column columns[] = {{"generation", "GENERATION", 0}, {"created_at", "PUBLISHED", 0}, {"who", "BY", 24},
-                                        {"files", "FILES", 0},           {"hash", "HASH", 16},           {0}};
+    static const dv_column columns[] = {
+        {"generation", "GENERATION", 0}, {"created_at", "PUBLISHED", 0}, {"who", "BY", 24},
+        {"files", "FILES", 0},           {"hash", "HASH", 16},           {0}};
     dv_error err = {0};
     int64_t limit = 50;
     if (!dv_arg_int(args, "limit", 1, 1000000, &limit, &err))
@@ -225,7 +232,8 @@ static int run(const dv_args *args)
             return dv_usage(args, "%s", a->usage);
         return a->run ? run_loaded(args, a) : a->ask(args);
     }
-    return dv_usage(args, "'%s' is no action; check, test, explain, bench, publish, history, reference are", args->value[0]);
+    return dv_usage(args, "'%s' is no action; check, test, explain, bench, publish, history, reference are",
+                    args->value[0]);
 }
 
 const dv_verb dv_verb_rules = {
@@ -242,6 +250,7 @@ const dv_verb dv_verb_rules = {
             "history   generations that were published, newest first\n"
             "reference prints the rule reference (docs/rules.md); with --json the fields as data",
     .options = options,
-    .example = "drover rules check --site my-rules\n  drover rules test mapping/site-prefix\n  drover rules explain --peer GE_MAIN a.dcm",
+    .example = "drover rules check --site my-rules\n  drover rules test mapping/site-prefix\n  drover rules explain "
+               "--peer GE_MAIN a.dcm",
     .run = run,
 };

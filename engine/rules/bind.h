@@ -8,11 +8,11 @@
  * (read-only). The scripts also see `native`: compiled paths as light userdata, so that a data rule costs one C call an
  * attribute and no string lookup.
  *
- * Errors raised by ds and ctx carry the caller's file and line; those of `native` carry none, because the script that calls
- * it is not to blame: the runner then names the rule that was entered (dv_outcome.file, line).
+ * Errors raised by ds and ctx carry the caller's file and line; those of `native` carry none, because the script that
+ * calls it is not to blame: the runner then names the rule that was entered (dv_outcome.file, line).
  *
- * Memory    paths live in an arena of the state; values in the dataset's arena; findings in the arena given to push. Names of
- *           stages and rules are interned for the life of the process, so that changes outlive the state that made them.
+ * Memory    paths live in an arena of the state; values in the dataset's arena; findings in the arena given to push.
+ * Names of stages and rules are interned for the life of the process, so that changes outlive the state that made them.
  * Threads   one state, one thread at a time. Nothing here holds a lock, descriptor or malloc where Lua may raise. */
 #ifndef DV_RULES_BIND_H
 #define DV_RULES_BIND_H
@@ -25,8 +25,9 @@
 
 /* Pushes `native` (1 value). Raises when memory is out. Once a state. */
 int dv_bind_open(lua_State *L);
-/* Pushes `ds` and `ctx` (2 values) for a run over DS. All pointers are borrowed until dv_bind_done. OUTCOME gets stage, rule, file and
- * line of the rule that is running, and the findings. Raises only when memory is out: call it inside the protected call. */
+/* Pushes `ds` and `ctx` (2 values) for a run over DS. All pointers are borrowed until dv_bind_done. OUTCOME gets stage,
+ * rule, file and line of the rule that is running, and the findings. Raises only when memory is out: call it inside the
+ * protected call. */
 void dv_bind_push(lua_State *L, dv_dataset *ds, const dv_context *ctx, dv_arena *arena, dv_outcome *outcome);
 /* The run is over, however it ended. Touches no Lua value, raises nothing. */
 void dv_bind_done(lua_State *L);

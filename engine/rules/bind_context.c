@@ -154,10 +154,8 @@ static int native_index_findings(lua_State *L)
 
 void dv_bind_context(lua_State *L, dv_bind *b)
 {
-    static const luaL_Reg meta[] = {{"__index", context_index},
-                                    {"__newindex", context_newindex},
-                                    {"__tostring", context_tostring},
-                                    {NULL, NULL}};
+    static const luaL_Reg meta[] = {
+        {"__index", context_index}, {"__newindex", context_newindex}, {"__tostring", context_tostring}, {NULL, NULL}};
     luaL_newmetatable(L, context_name);
     dv_bind_set(L, b, meta);
     lua_pushboolean(L, 0);
@@ -175,9 +173,7 @@ void dv_bind_context(lua_State *L, dv_bind *b)
 
 void dv_bind_contexts(lua_State *L, dv_bind *b)
 {
-    static const luaL_Reg functions[] = {{"origin", native_origin},
-                                         {"now", native_now},
-                                         {"index_findings", native_index_findings},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"origin", native_origin}, {"now", native_now}, {"index_findings", native_index_findings}, {NULL, NULL}};
     dv_bind_set(L, b, functions);
 }

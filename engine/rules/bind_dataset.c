@@ -35,7 +35,8 @@ static int push_attribute(lua_State *L, dv_bind *b, const dv_bind_view *v, const
 {
     dv_error err;
     dv_text value = {0};
-    bool ok = v->received ? dv_dataset_get_received(b->ds, path, &value, &err) : dv_dataset_get(b->ds, path, &value, &err);
+    bool ok =
+        v->received ? dv_dataset_get_received(b->ds, path, &value, &err) : dv_dataset_get(b->ds, path, &value, &err);
     if (!ok) {
         dv_bind_explain(&err, path);
         return dv_bind_raise(L, &err);
@@ -46,8 +47,10 @@ static int push_attribute(lua_State *L, dv_bind *b, const dv_bind_view *v, const
 
 static int unknown_method(lua_State *L, const char *name)
 {
-    return luaL_error(L, "a dataset has no '%s': attributes are named as in PS3.6 (ds.PatientID), "
-                         "methods are values, items, each, has, set_vr, transcode, and ds.received", name);
+    return luaL_error(L,
+                      "a dataset has no '%s': attributes are named as in PS3.6 (ds.PatientID), "
+                      "methods are values, items, each, has, set_vr, transcode, and ds.received",
+                      name);
 }
 
 /* ds.Keyword, ds["path"], ds.received, ds:method */
@@ -57,7 +60,8 @@ static int view_index(lua_State *L)
     dv_bind_view *v = view_at(L, b, 1);
     if (lua_type(L, 2) == LUA_TSTRING) {
         const char *name = lua_tostring(L, 2);
-        if (name[0] >= 'a' && name[0] <= 'z') { /* keywords begin with a capital: the few that do not are in no dictionary */
+        if (name[0] >= 'a' &&
+            name[0] <= 'z') { /* keywords begin with a capital: the few that do not are in no dictionary */
             if (strcmp(name, "received") == 0) {
                 dv_bind_push_view(L, b, v->prefix, true);
                 return 1;
@@ -167,7 +171,8 @@ static int view_items(lua_State *L)
     dv_bind_view *v = view_at(L, b, 1);
     const dv_path *path = path_in(L, b, v, 2);
     if (!path->count || path->many || path->steps[path->count - 1].pick != DV_PICK_NONE)
-        return luaL_error(L, "ds:items takes the name of one sequence, as ds:items \"RequestAttributesSequence\", not %s",
+        return luaL_error(L,
+                          "ds:items takes the name of one sequence, as ds:items \"RequestAttributesSequence\", not %s",
                           path->text.at);
     if (v->received)
         return luaL_error(L, "items of ds.received are read by path: ds.received[\"%s[1].X\"]", path->text.at);
@@ -242,7 +247,9 @@ static int view_each(lua_State *L)
     dv_vr vr = dv_bind_vr(what);
     const dv_vr_info *info = vr ? dv_vr_lookup(vr) : NULL;
     if (what.len == 2 && (!info || !info->text))
-        return luaL_error(L, "'%s' is no VR that holds text; ds:each takes one such as \"DA\", or a path such as \"**.PatientID\"", what.at);
+        return luaL_error(
+            L, "'%s' is no VR that holds text; ds:each takes one such as \"DA\", or a path such as \"**.PatientID\"",
+            what.at);
     if (v->received)
         return luaL_error(L, "ds.received has no each; use ds:each and read ds.received[path]");
     const dv_path *path = info ? NULL : path_in(L, b, v, 2);
@@ -364,7 +371,7 @@ void dv_bind_views(lua_State *L, dv_bind *b)
     static const luaL_Reg meta[] = {
         {"__index", view_index}, {"__newindex", view_newindex}, {"__tostring", view_tostring}, {NULL, NULL}};
     static const luaL_Reg methods[] = {
-        {"values", view_values}, {"items", view_items},   {"each", view_each},           {"has", view_has},
+        {"values", view_values}, {"items", view_items},         {"each", view_each}, {"has", view_has},
         {"set_vr", view_set_vr}, {"transcode", view_transcode}, {NULL, NULL}};
     luaL_newmetatable(L, view_name);
     dv_bind_set(L, b, meta);
@@ -378,7 +385,10 @@ void dv_bind_views(lua_State *L, dv_bind *b)
 
 void dv_bind_places(lua_State *L, dv_bind *b)
 {
-    static const luaL_Reg functions[] = {
-        {"places", native_places}, {"set_vr", native_set_vr}, {"transcode", native_transcode}, {"methods", native_methods}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"places", native_places},
+                                         {"set_vr", native_set_vr},
+                                         {"transcode", native_transcode},
+                                         {"methods", native_methods},
+                                         {NULL, NULL}};
     dv_bind_set(L, b, functions);
 }

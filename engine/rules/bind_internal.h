@@ -7,7 +7,7 @@
 #include "rules/sandbox.h"
 
 enum {
-    DV_PATH_CACHE = 4096,   /* spellings kept a state: rules write a few hundred; places found in data are not worth more */
+    DV_PATH_CACHE = 4096,   /* spellings kept a state: rules write some hundred, places in data are not worth more */
     DV_MAX_FINDINGS = 1000, /* of one dataset: a rule in a loop must not fill the catalog */
 };
 
@@ -26,12 +26,12 @@ typedef struct dv_bind {
     dv_outcome *outcome;
     dv_finding **tail;
     uint32_t findings;
-    uint64_t serial;             /* of the run: userdata of another one are dead */
-    size_t used;                 /* of the dataset's arena when the run began */
-    const dv_bind_actor *actor;  /* the rule that is running */
-    dv_arena paths;              /* compiled paths of this state */
+    uint64_t serial;            /* of the run: userdata of another one are dead */
+    size_t used;                /* of the dataset's arena when the run began */
+    const dv_bind_actor *actor; /* the rule that is running */
+    dv_arena paths;             /* compiled paths of this state */
     uint32_t cached;
-    int cache, methods;          /* registry references: spelling -> path, method name -> function */
+    int cache, methods; /* registry references: spelling -> path, method name -> function */
     dv_buffer *log;
     uint64_t logged;
 } dv_bind;
@@ -58,8 +58,8 @@ void *dv_bind_alloc(lua_State *L, dv_bind *b, size_t n);
 bool dv_bind_path(lua_State *L, dv_bind *b, int index, const dv_path **out, dv_error *err);
 /* PREFIX.PATH, in the dataset's arena. */
 const dv_path *dv_bind_join(lua_State *L, dv_bind *b, const dv_path *prefix, const dv_path *path);
-/* The value at stack INDEX as the text of an attribute: string, number, list, date, time, name. Raises with WHAT for others. Leaves one
- * value on the stack, which the text borrows from. */
+/* The value at stack INDEX as the text of an attribute: string, number, list, date, time, name. Raises with WHAT for
+ * others. Leaves one value on the stack, which the text borrows from. */
 dv_text dv_bind_value(lua_State *L, int index, const char *what);
 void dv_bind_push_text(lua_State *L, dv_text t);
 /* The VR that two letters name, 0 for other text. */

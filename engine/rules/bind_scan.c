@@ -1,12 +1,14 @@
-/* native's walks over the whole header, for the normalization policies: they look at every element in C and hand only what is
- * faulty to Lua. The common case, nothing to do, is one pass over the index without reading a path or making a string.
- * What earlier rules wrote is not looked at again: rules write what is right. */
+/* native's walks over the whole header, for the normalization policies: they look at every element in C and hand only
+ * what is faulty to Lua. The common case, nothing to do, is one pass over the index without reading a path or making a
+ * string. What earlier rules wrote is not looked at again: rules write what is right. */
 #include "rules/bind_internal.h"
 
 #include "dicom/dict.h"
 #include "dicom/values.h"
 
-enum { MAX_FAULTY = 10000 }; /* values of one VR handed to Lua; a dataset with more is garbage, the rest stays as it is */
+enum {
+    MAX_FAULTY = 10000
+}; /* values of one VR handed to Lua; a dataset with more is garbage, the rest stays as it is */
 
 static dv_text trim_padding(dv_text t)
 {
@@ -15,7 +17,8 @@ static dv_text trim_padding(dv_text t)
     return t;
 }
 
-/* PN as it should not be: trailing delimiters, blanks doubled or beside a delimiter, commas, over 64 characters a group. */
+/* PN as it should not be: trailing delimiters, blanks doubled or beside a delimiter, commas, over 64 characters a
+ * group. */
 static bool name_is_odd(dv_text t)
 {
     size_t group = 0;
@@ -121,7 +124,8 @@ static bool keep_odd(void *user, const dv_path *place, dv_vr vr)
     return ++w->count < MAX_FAULTY;
 }
 
-/* faulty(vr) -> nil, or a list path, value, path, value, ...: elements of VR, at every depth, whose value is not as PS3.5 6.2 wants it */
+/* faulty(vr) -> nil, or a list path, value, path, value, ...: elements of VR, at every depth, whose value is not as
+ * PS3.5 6.2 wants it */
 static int native_faulty(lua_State *L)
 {
     dv_bind *b = dv_bind_of(L);
@@ -276,7 +280,8 @@ static bool keep_untyped(void *user, const dv_path *place, dv_vr vr)
     (void)vr;
     dv_tag tag = place->steps[place->count - 1].tag;
     const dv_dict_entry *entry = dv_tag_is_private(tag) ? NULL : dv_dict_by_tag(tag);
-    /* a VR that the dictionary leaves open (US or SS, OB or OW) cannot be known here; a sequence's content must be parsed first */
+    /* a VR that the dictionary leaves open (US or SS, OB or OW) cannot be known here; a sequence's content must be
+     * parsed first */
     if (!entry || entry->alt || entry->vr == DV_VR_UN || entry->vr == DV_VR_SQ)
         return true;
     dv_bind_place *p = dv_arena_zalloc(w->arena, 1, sizeof *p);

@@ -74,7 +74,8 @@ static int native_age(lua_State *L)
 {
     dv_date birth, day;
     char age[5];
-    if (!dv_date_parse(text_arg(L, 1), &birth) || !dv_date_parse(text_arg(L, 2), &day) || !dv_age_compute(birth, day, age))
+    if (!dv_date_parse(text_arg(L, 1), &birth) || !dv_date_parse(text_arg(L, 2), &day) ||
+        !dv_age_compute(birth, day, age))
         return 0;
     lua_pushstring(L, age);
     return 1;
@@ -89,7 +90,8 @@ static int native_name(lua_State *L)
     const dv_name_group *groups[3] = {&name.alphabetic, &name.ideographic, &name.phonetic};
     luaL_checkstack(L, 16, NULL);
     for (int i = 0; i < 3; i++) {
-        dv_text part[5] = {groups[i]->family, groups[i]->given, groups[i]->middle, groups[i]->prefix, groups[i]->suffix};
+        dv_text part[5] = {groups[i]->family, groups[i]->given, groups[i]->middle, groups[i]->prefix,
+                           groups[i]->suffix};
         for (int k = 0; k < 5; k++)
             lua_pushlstring(L, part[k].at ? part[k].at : "", part[k].len);
     }
@@ -126,7 +128,8 @@ static int native_distance(lua_State *L)
     return 1;
 }
 
-/* keyword(tag as keyword or path) -> VR by the dictionary when the word is a keyword of it, else nil and the nearest keyword */
+/* keyword(tag as keyword or path) -> VR by the dictionary when the word is a keyword of it, else nil and the nearest
+ * keyword */
 static int native_keyword(lua_State *L)
 {
     dv_text word = text_arg(L, 1);
@@ -192,7 +195,8 @@ static size_t put_char(uint32_t c, char *out)
     if (c < 0x800)
         return out[0] = (char)(0xC0 | c >> 6), out[1] = (char)(0x80 | (c & 0x3F)), 2;
     if (c < 0x10000)
-        return out[0] = (char)(0xE0 | c >> 12), out[1] = (char)(0x80 | (c >> 6 & 0x3F)), out[2] = (char)(0x80 | (c & 0x3F)), 3;
+        return out[0] = (char)(0xE0 | c >> 12), out[1] = (char)(0x80 | (c >> 6 & 0x3F)),
+               out[2] = (char)(0x80 | (c & 0x3F)), 3;
     out[0] = (char)(0xF0 | c >> 18), out[1] = (char)(0x80 | (c >> 12 & 0x3F)), out[2] = (char)(0x80 | (c >> 6 & 0x3F));
     return out[3] = (char)(0x80 | (c & 0x3F)), 4;
 }
@@ -269,7 +273,8 @@ static int native_glob(lua_State *L)
     return 1;
 }
 
-/* contains, starts, ends (text, part): the plain comparisons of conditions, without a pattern and without a new string */
+/* contains, starts, ends (text, part): the plain comparisons of conditions, without a pattern and without a new string
+ */
 static int native_contains(lua_State *L)
 {
     dv_text t = text_arg(L, 1), part = text_arg(L, 2);
@@ -304,12 +309,24 @@ static int native_offset(lua_State *L)
 void dv_bind_values(lua_State *L, dv_bind *b)
 {
     static const luaL_Reg functions[] = {
-        {"vr", native_vr},           {"check", native_check},       {"date", native_date},
-        {"time", native_time},       {"age", native_age},           {"name", native_name},
-        {"uid_from", native_uid_from}, {"uid_check", native_uid_check}, {"charset_term", native_charset_term},
-        {"distance", native_distance}, {"keyword", native_keyword}, {"length", native_length},
-        {"fold", native_fold},       {"glob", native_glob},         {"contains", native_contains},
-        {"starts", native_starts},   {"ends", native_ends},         {"offset", native_offset},
+        {"vr", native_vr},
+        {"check", native_check},
+        {"date", native_date},
+        {"time", native_time},
+        {"age", native_age},
+        {"name", native_name},
+        {"uid_from", native_uid_from},
+        {"uid_check", native_uid_check},
+        {"charset_term", native_charset_term},
+        {"distance", native_distance},
+        {"keyword", native_keyword},
+        {"length", native_length},
+        {"fold", native_fold},
+        {"glob", native_glob},
+        {"contains", native_contains},
+        {"starts", native_starts},
+        {"ends", native_ends},
+        {"offset", native_offset},
         {NULL, NULL},
     };
     dv_bind_set(L, b, functions);

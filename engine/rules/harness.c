@@ -105,9 +105,15 @@ static int read_input(lua_State *L)
     dv_context *c = &o->ctx;
     const struct {
         const char *name, **to;
-    } texts[] = {{"peer", &c->origin.peer},       {"calling", &c->origin.calling},  {"called", &c->origin.called},
-                 {"address", &c->origin.address}, {"channel", &c->origin.channel},  {"batch", &c->job.batch},
-                 {"seed", &c->seed},              {"sop_class", &c->info.sop_class}, {"transfer_syntax", &c->info.transfer_syntax}};
+    } texts[] = {{"peer", &c->origin.peer},
+                 {"calling", &c->origin.calling},
+                 {"called", &c->origin.called},
+                 {"address", &c->origin.address},
+                 {"channel", &c->origin.channel},
+                 {"batch", &c->job.batch},
+                 {"seed", &c->seed},
+                 {"sop_class", &c->info.sop_class},
+                 {"transfer_syntax", &c->info.transfer_syntax}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         *texts[i].to = dv_harness_field(L, o->arena, texts[i].name).at;
     c->job.attempt = int_field(L, "attempt");
@@ -144,7 +150,8 @@ static dv_dataset *received(dv_dataset *ds, dv_arena *arena, dv_error *err)
         return NULL;
     }
     const dv_encoding explicit_le = {0};
-    if (!dv_write_bytes(ds, &bytes, err) || !dv_index_all(ix, arena, explicit_le, (const uint8_t *)bytes.at, bytes.len, err))
+    if (!dv_write_bytes(ds, &bytes, err) ||
+        !dv_index_all(ix, arena, explicit_le, (const uint8_t *)bytes.at, bytes.len, err))
         return NULL;
     return dv_dataset_open(arena, ix, err);
 }
@@ -155,7 +162,8 @@ static dv_dataset *build(const entries *list, dv_text charset, dv_arena *arena, 
     if (!ds || (charset.at && !dv_dataset_put(ds, DV_SpecificCharacterSet, charset, err)))
         return NULL;
     for (size_t i = 0; i < list->count; i++)
-        if (!dv_text_equal(list->at[i].path, charset_keyword) && !set_path(ds, arena, list->at[i].path, list->at[i].value, err))
+        if (!dv_text_equal(list->at[i].path, charset_keyword) &&
+            !set_path(ds, arena, list->at[i].path, list->at[i].value, err))
             return NULL;
     return received(ds, arena, err);
 }
@@ -166,7 +174,8 @@ static dv_dataset *mistype(dv_dataset *ds, const entries *vr, dv_arena *arena, d
     for (size_t i = 0; i < vr->count; i++) {
         const dv_path *p;
         dv_text name = vr->at[i].value;
-        dv_vr code = name.len == 2 ? (dv_vr)((unsigned)(unsigned char)name.at[0] << 8 | (unsigned char)name.at[1]) : (dv_vr)0;
+        dv_vr code =
+            name.len == 2 ? (dv_vr)((unsigned)(unsigned char)name.at[0] << 8 | (unsigned char)name.at[1]) : (dv_vr)0;
         if (!dv_vr_lookup(code)) {
             dv_fail(err, DV_ERR_VALUE, "'%.*s' is no VR", DV_ARG(name));
             return NULL;
@@ -185,7 +194,8 @@ static bool make_dataset(one *o, dv_error *err)
     if (o->ds && o->sent_as.at) { /* the same bytes under another label */
         const dv_path *label;
         bool ok = declared.at ? dv_dataset_put(o->ds, DV_SpecificCharacterSet, declared, err)
-                              : dv_path_of_tag(o->arena, DV_SpecificCharacterSet, &label, err) && dv_dataset_remove(o->ds, label, NULL, err);
+                              : dv_path_of_tag(o->arena, DV_SpecificCharacterSet, &label, err) &&
+                                    dv_dataset_remove(o->ds, label, NULL, err);
         o->ds = ok ? received(o->ds, o->arena, err) : NULL;
     }
     if (!o->ds)
@@ -313,7 +323,8 @@ bool dv_harness_run(lua_State *L, const char *rule, dv_arena *arena, dv_harness_
     if (!dv_harness_call(L, list_tests, &l, err))
         return false;
     if (rule && out->count == 0)
-        return dv_fail(err, DV_ERR_NOT_FOUND, "there is no rule '%s' with tests; 'drover rules check' lists the rules", rule);
+        return dv_fail(err, DV_ERR_NOT_FOUND, "there is no rule '%s' with tests; 'drover rules check' lists the rules",
+                       rule);
     const dv_sandbox_limits before = dv_sandbox_of(L)->limits;
     dv_sandbox_limits counted = {.memory = before.memory, .instructions = TEST_INSTRUCTIONS};
     dv_sandbox_limit(L, &counted);
@@ -347,8 +358,8 @@ bool dv_harness_test_all(lua_State *L, dv_buffer *report, int *passed, int *fail
     }
     for (size_t i = 0; ok && report && i < all.count; i++)
         if (all.cases[i].why)
-            dv_buffer_printf(report, "%s:%lld: %s: %s: %s\n", all.cases[i].file, (long long)all.cases[i].line, all.cases[i].rule,
-                             all.cases[i].name, all.cases[i].why);
+            dv_buffer_printf(report, "%s:%lld: %s: %s: %s\n", all.cases[i].file, (long long)all.cases[i].line,
+                             all.cases[i].rule, all.cases[i].name, all.cases[i].why);
     dv_arena_free(&arena);
     return ok && all.failed == 0;
 }

@@ -1,9 +1,10 @@
-/* harness.h: rules outside of the pipeline: their tests, one dataset explained rule by rule, what a rule costs, the reference.
+/* harness.h: rules outside of the pipeline: their tests, one dataset explained rule by rule, what a rule costs.
  *
- *   test i   M.test_input(i) -> given, ctx ──> a dataset in bytes, indexed as if received ──> M.test_run(i, ds, ctx) -> what differed
+ *   M.test_input(i) -> given, ctx ──> a dataset in bytes, indexed as if received ──> M.test_run(i, ds, ctx) -> faults
  *
- * A test runs one rule alone (scripts/harness.lua says why). Here instructions are counted exactly, no clock ends a rule.
- * All functions take a state of generation.h with its rules loaded; limits of the state are as before when they return.
+ * A test runs one rule alone (scripts/harness.lua says why). Instructions are counted exactly here, no clock ends a rule.
+ * All functions take a state of generation.h with its rules loaded; its limits are as before when they return.
+ *
  * Memory    results are in the arena or buffer given.
  * Threads   one state, one thread. */
 #ifndef DV_RULES_HARNESS_H
@@ -30,19 +31,22 @@ typedef struct dv_harness_report {
 
 typedef enum dv_harness_format { DV_HARNESS_TEXT, DV_HARNESS_JSON, DV_HARNESS_JUNIT, DV_HARNESS_TAP } dv_harness_format;
 
-/* Runs the tests of RULE ("mapping/x" or "x"), of all when NULL. True however many fail. False: NOT_FOUND for a rule that does not exist or has no
- * tests; RULE, MEMORY. */
+/* Runs the tests of RULE ("mapping/x" or "x"), of all when NULL. True however many fail. False: NOT_FOUND for a rule
+ * that does not exist or has no tests; RULE, MEMORY. */
 bool dv_harness_run(lua_State *L, const char *rule, dv_arena *arena, dv_harness_report *out, dv_error *err);
 bool dv_harness_print(const dv_harness_report *report, dv_harness_format format, dv_buffer *out, dv_error *err);
-/* For the publisher: runs all; REPORT (may be NULL) gets a line for each failure, "rules/x.lua:3: mapping/x: name: what". True when all passed. */
+/* For the publisher: runs all; REPORT (may be NULL) gets a line for each failure, "rules/x.lua:3: mapping/x: name:
+ * what". True when all passed. */
 bool dv_harness_test_all(lua_State *L, dv_buffer *report, int *passed, int *failed);
 
 /* Runs every rule over DS and writes to OUT what each did, as text or JSON. DS is changed by them. */
-bool dv_harness_explain(lua_State *L, dv_dataset *ds, const dv_context *ctx, dv_arena *arena, bool json, dv_buffer *out, dv_error *err);
+bool dv_harness_explain(lua_State *L, dv_dataset *ds, const dv_context *ctx, dv_arena *arena, bool json, dv_buffer *out,
+                        dv_error *err);
 
-/* Runs the rules ROUNDS times over the dataset in BYTES (ENCODING) and writes to OUT: ns a rule, hottest first, and p50 and p99 a dataset. */
-bool dv_harness_bench(lua_State *L, dv_text bytes, dv_encoding encoding, const dv_context *ctx, int rounds, bool json, dv_buffer *out,
-                      dv_error *err);
+/* Runs the rules ROUNDS times over the dataset in BYTES (ENCODING) and writes to OUT: ns a rule, hottest first, and p50
+ * and p99 a dataset. */
+bool dv_harness_bench(lua_State *L, dv_text bytes, dv_encoding encoding, const dv_context *ctx, int rounds, bool json,
+                      dv_buffer *out, dv_error *err);
 
 /* The rules that are loaded, a line each, by stage. */
 bool dv_harness_list(lua_State *L, bool json, dv_buffer *out, dv_error *err);

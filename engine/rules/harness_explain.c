@@ -88,7 +88,8 @@ static int explain(lua_State *L)
         }
         print_step(L, j->out);
         const char *outcome = text_of(L, "outcome");
-        if (i == n && (strcmp(outcome, "reject") == 0 || strcmp(outcome, "exclude") == 0 || strcmp(outcome, "hold") == 0))
+        if (i == n &&
+            (strcmp(outcome, "reject") == 0 || strcmp(outcome, "exclude") == 0 || strcmp(outcome, "hold") == 0))
             verdict = outcome;
         else if (i == n && strcmp(outcome, "fault") == 0)
             verdict = "hold (the rule failed)";
@@ -103,7 +104,8 @@ static bool filled(const dv_buffer *out, dv_error *err)
     return !out->failed || dv_fail(err, DV_ERR_MEMORY, "no memory for the output");
 }
 
-bool dv_harness_explain(lua_State *L, dv_dataset *ds, const dv_context *ctx, dv_arena *arena, bool json, dv_buffer *out, dv_error *err)
+bool dv_harness_explain(lua_State *L, dv_dataset *ds, const dv_context *ctx, dv_arena *arena, bool json, dv_buffer *out,
+                        dv_error *err)
 {
     job j = {.ds = ds, .ctx = ctx, .arena = arena, .json = json, .out = out};
     bool ok = dv_harness_call(L, explain, &j, err);
@@ -148,8 +150,8 @@ static int compare_times(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-bool dv_harness_bench(lua_State *L, dv_text bytes, dv_encoding encoding, const dv_context *ctx, int rounds, bool json, dv_buffer *out,
-                      dv_error *err)
+bool dv_harness_bench(lua_State *L, dv_text bytes, dv_encoding encoding, const dv_context *ctx, int rounds, bool json,
+                      dv_buffer *out, dv_error *err)
 {
     dv_arena arena;
     dv_arena_init(&arena, 0);
@@ -178,7 +180,8 @@ bool dv_harness_bench(lua_State *L, dv_text bytes, dv_encoding encoding, const d
         if (json)
             dv_buffer_string(out, "}\n");
         else
-            dv_buffer_printf(out, "a dataset, all rules: p50 %.1f us, p99 %.1f us (%d rounds)\n", (double)p50 / 1e3, (double)p99 / 1e3, rounds);
+            dv_buffer_printf(out, "a dataset, all rules: p50 %.1f us, p99 %.1f us (%d rounds)\n", (double)p50 / 1e3,
+                             (double)p99 / 1e3, rounds);
     }
     free(times);
     dv_arena_free(&arena);
@@ -214,8 +217,9 @@ static int print_list(lua_State *L)
             rules++;
             off += !enabled;
             const char *replaces = text_of(L, "replaces");
-            dv_buffer_printf(j->out, "  %-34s %-4s %2lld test%s  %s:%lld%s%s%s\n", text_of(L, "id"), enabled ? "" : "off", tests,
-                             tests == 1 ? " " : "s", text_of(L, "file"), line, *replaces ? " (replaces " : "", replaces, *replaces ? ")" : "");
+            dv_buffer_printf(j->out, "  %-34s %-4s %2lld test%s  %s:%lld%s%s%s\n", text_of(L, "id"),
+                             enabled ? "" : "off", tests, tests == 1 ? " " : "s", text_of(L, "file"), line,
+                             *replaces ? " (replaces " : "", replaces, *replaces ? ")" : "");
         }
         lua_pop(L, 1);
     }

@@ -10,7 +10,8 @@ static void print_text(const dv_harness_report *r, dv_buffer *out)
         const dv_harness_case *c = &r->cases[i];
         if (!c->why && !c->log)
             continue;
-        dv_buffer_printf(out, "%s  %s: %s  (%s:%lld)\n", c->why ? "FAIL" : "ok  ", c->rule, c->name, c->file, (long long)c->line);
+        dv_buffer_printf(out, "%s  %s: %s  (%s:%lld)\n", c->why ? "FAIL" : "ok  ", c->rule, c->name, c->file,
+                         (long long)c->line);
         for (const char *line = c->why; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
             dv_buffer_printf(out, "        %.*s\n", (int)strcspn(line, "\n"), line);
         for (const char *line = c->log; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
@@ -24,8 +25,8 @@ static void print_text(const dv_harness_report *r, dv_buffer *out)
 
 static void print_json(const dv_harness_report *r, dv_buffer *out)
 {
-    dv_buffer_printf(out, "{\"passed\":%d,\"failed\":%d,\"rules\":%d,\"untested\":%d,\"tests\":[", r->passed, r->failed, r->rules,
-                     r->untested);
+    dv_buffer_printf(out, "{\"passed\":%d,\"failed\":%d,\"rules\":%d,\"untested\":%d,\"tests\":[", r->passed, r->failed,
+                     r->rules, r->untested);
     for (size_t i = 0; i < r->count; i++) {
         const dv_harness_case *c = &r->cases[i];
         dv_buffer_string(out, i ? ",\n{\"rule\":" : "\n{\"rule\":");
@@ -52,11 +53,21 @@ static void xml(dv_buffer *out, const char *s)
 {
     for (; s && *s; s++) {
         switch (*s) {
-        case '&': dv_buffer_string(out, "&amp;"); break;
-        case '<': dv_buffer_string(out, "&lt;"); break;
-        case '>': dv_buffer_string(out, "&gt;"); break;
-        case '"': dv_buffer_string(out, "&quot;"); break;
-        case '\n': dv_buffer_string(out, "&#10;"); break;
+        case '&':
+            dv_buffer_string(out, "&amp;");
+            break;
+        case '<':
+            dv_buffer_string(out, "&lt;");
+            break;
+        case '>':
+            dv_buffer_string(out, "&gt;");
+            break;
+        case '"':
+            dv_buffer_string(out, "&quot;");
+            break;
+        case '\n':
+            dv_buffer_string(out, "&#10;");
+            break;
         default:
             if ((unsigned char)*s >= 0x20 || *s == '\t')
                 dv_buffer_add(out, s, 1);
@@ -66,8 +77,9 @@ static void xml(dv_buffer *out, const char *s)
 
 static void print_junit(const dv_harness_report *r, dv_buffer *out)
 {
-    dv_buffer_printf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"rules\" tests=\"%zu\" failures=\"%d\">\n", r->count,
-                     r->failed);
+    dv_buffer_printf(
+        out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"rules\" tests=\"%zu\" failures=\"%d\">\n",
+        r->count, r->failed);
     for (size_t i = 0; i < r->count; i++) {
         const dv_harness_case *c = &r->cases[i];
         dv_buffer_string(out, "  <testcase classname=\"");
@@ -105,10 +117,18 @@ static void print_tap(const dv_harness_report *r, dv_buffer *out)
 bool dv_harness_print(const dv_harness_report *report, dv_harness_format format, dv_buffer *out, dv_error *err)
 {
     switch (format) {
-    case DV_HARNESS_TEXT: print_text(report, out); break;
-    case DV_HARNESS_JSON: print_json(report, out); break;
-    case DV_HARNESS_JUNIT: print_junit(report, out); break;
-    case DV_HARNESS_TAP: print_tap(report, out); break;
+    case DV_HARNESS_TEXT:
+        print_text(report, out);
+        break;
+    case DV_HARNESS_JSON:
+        print_json(report, out);
+        break;
+    case DV_HARNESS_JUNIT:
+        print_junit(report, out);
+        break;
+    case DV_HARNESS_TAP:
+        print_tap(report, out);
+        break;
     }
     return !out->failed || dv_fail(err, DV_ERR_MEMORY, "no memory for the report");
 }
