@@ -5,6 +5,8 @@
 #include "dicom/write.h"
 #include "ingest/ingest.h"
 
+#include <pthread.h>
+
 struct dv_ingest {
     dv_store *store;
     dv_catalog *catalog;
@@ -12,7 +14,12 @@ struct dv_ingest {
     dv_identify *identify;
     dv_notify *notify;
     void *user;
+    pthread_mutex_t lock;     /* short; of the spare intakes */
+    struct dv_intake *spare;  /* with their memory: the steady state allocates nothing */
+    int spares;
 };
+
+void dv_intake_free_spares(dv_ingest *ingest);
 
 /* One dataset on its way from header to verdict: index made, rules not yet run. */
 typedef struct dv_passage {

@@ -30,6 +30,8 @@
 typedef enum phase { PHASE_HEADER, PHASE_BULK, PHASE_PREFIX, PHASE_BODY, PHASE_RAW, PHASE_BAD } phase;
 
 enum {
+    SPARES = 16,             /* intakes kept with their memory: as many associations as usually send at once */
+    SPARE_BYTES = 512 * 1024, /* a header buffer that grew over this is given back */
     PIECE = 64 * 1024,       /* taken at a time while the header is not complete: bounds what is copied of the body */
     DEFLATED_MOST = 1 << 30, /* a deflated dataset inflates to at most this */
 };
@@ -43,6 +45,7 @@ typedef struct body_end {
 } body_end;
 
 struct dv_intake {
+    dv_intake *next;      /* in ingest->spare */
     dv_arena arena;
     dv_arrival arrival;
     dv_passage passage;
@@ -61,19 +64,42 @@ static bool no_memory(dv_error *err)
     return dv_fail(err, DV_ERR_MEMORY, "no memory for a dataset's header");
 }
 
+/* One with empty memory: a spare one, else new. */
+static dv_intake *fresh(dv_ingest *ingest)
+{
+    pthread_mutex_lock(&ingest->lock);
+    dv_intake *in = ingest->spare;
+    if (in) {
+        ingest->spare = in->next;
+        ingest->spares--;
+    }
+    pthread_mutex_unlock(&ingest->lock);
+    if (!in && !DV_FAULT(DV_FAULT_MALLOC) && (in = calloc(1, sizeof *in)))
+        dv_arena_init(&in->arena, 128 * 1024);
+    return in;
+}
+
+void dv_intake_free_spares(dv_ingest *ingest)
+{
+    for (dv_intake *in = ingest->spare, *next; in; in = next) {
+        next = in->next;
+        dv_buffer_free(&in->header);
+        dv_arena_free(&in->arena);
+        free(in);
+    }
+}
+
 dv_intake *dv_intake_begin(dv_ingest *ingest, const dv_arrival *arrival, dv_error *err)
 {
     if (!dv_store_ready(ingest->store, err))
         return NULL;
-    dv_intake *in = DV_FAULT(DV_FAULT_MALLOC) ? NULL : calloc(1, sizeof *in);
+    dv_intake *in = fresh(ingest);
     if (!in) {
         no_memory(err);
         return NULL;
     }
-    dv_arena_init(&in->arena, 32 * 1024);
-    in->arrival = *arrival;
-    in->spool = -1;
     dv_encoding encoding = dv_syntax_encoding(arrival->transfer_syntax);
+    *in = (dv_intake){.arena = in->arena, .header = in->header, .arrival = *arrival, .spool = -1};
     in->phase = encoding.deflated ? PHASE_RAW : PHASE_HEADER;
     dv_index_init(&in->index, &in->arena, encoding);
     in->passage = (dv_passage){
@@ -85,12 +111,27 @@ void dv_intake_drop(dv_intake *in)
 {
     if (!in)
         return;
+    dv_ingest *ingest = in->passage.ingest;
     dv_object_drop(in->object);
     if (in->spool >= 0)
         close(in->spool);
-    dv_buffer_free(&in->header);
-    dv_arena_free(&in->arena);
-    free(in);
+    dv_arena_reset(&in->arena);
+    dv_buffer_clear(&in->header);
+    if (in->header.size > SPARE_BYTES)
+        dv_buffer_free(&in->header);
+    pthread_mutex_lock(&ingest->lock);
+    bool keep = ingest->spares < SPARES;
+    if (keep) {
+        in->next = ingest->spare;
+        ingest->spare = in;
+        ingest->spares++;
+    }
+    pthread_mutex_unlock(&ingest->lock);
+    if (!keep) {
+        dv_buffer_free(&in->header);
+        dv_arena_free(&in->arena);
+        free(in);
+    }
 }
 
 static bool spool(dv_intake *in, const void *bytes, size_t n, dv_error *err)

@@ -28,11 +28,16 @@ dv_ingest *dv_ingest_new(dv_store *store, dv_catalog *catalog, dv_rules *rules, 
         return NULL;
     }
     *ingest = (dv_ingest){.store = store, .catalog = catalog, .rules = rules};
+    pthread_mutex_init(&ingest->lock, NULL);
     return ingest;
 }
 
 void dv_ingest_free(dv_ingest *ingest)
 {
+    if (!ingest)
+        return;
+    dv_intake_free_spares(ingest);
+    pthread_mutex_destroy(&ingest->lock);
     free(ingest);
 }
 
