@@ -120,6 +120,7 @@ const char *const dv_schema_steps[] = {
      * could not be asked */
     "CREATE INDEX entries_batch ON entries (batch, state);"
     "CREATE INDEX entries_ready ON entries (batch, next_at) WHERE state = 'waiting' AND lease_owner = '';"
+    "CREATE INDEX entries_trouble ON entries (batch) WHERE error <> '';"
     "CREATE INDEX entries_leased ON entries (batch) WHERE lease_owner <> '';"
     "CREATE TABLE jobs (id INTEGER PRIMARY KEY, batch BIGINT NOT NULL, entry BIGINT NOT NULL, source TEXT NOT NULL, "
     "study_uid TEXT NOT NULL,"
@@ -138,6 +139,7 @@ const char *const dv_schema_steps[] = {
     "CREATE INDEX jobs_ready ON jobs (batch, priority DESC, study_date DESC, id) WHERE state IN ('queued', 'staging');"
     "CREATE INDEX jobs_leased ON jobs (source) WHERE lease_owner <> '';"
     "CREATE INDEX jobs_study ON jobs (study_uid);"
+    "CREATE INDEX jobs_trouble ON jobs (batch) WHERE error <> '';"
     /* further, different C-FIND answers for the same study (DEFECTS P3) */
     "CREATE TABLE job_answers (job BIGINT NOT NULL, position INTEGER NOT NULL, found BLOB NOT NULL, found_syntax TEXT "
     "NOT NULL,"

@@ -116,6 +116,7 @@ bool dv_migrate_wait_change(dv_migrate *m, uint64_t *version, int timeout_ms);
  * {batch, name, source, state: running|paused|ended|cancelled, ended: bool,
  *  entries {waiting, expanded, empty, failed, cancelled}, jobs {queued, preflight, ...}, studies {total, done, open},
  *  instances {total, here, explained, arriving}, bytes, rate {instances_per_s}, eta_s (null when unknown),
+ *  problems [{seed, study_uid, state, error}] (of BATCH: the first five seeds and studies with an error, also those that are tried again),
  *  running [{job, study_uid, state, asked, arrived, remaining}], waiting_for [{source, error, next_at}], report (when ended, else null)} */
 cJSON *dv_migrate_progress_json(dv_migrate *m, int64_t batch, dv_error *err);
 

@@ -394,6 +394,27 @@ static bool add_sums(dv_db *db, int64_t batch, const live *l, cJSON *o, dv_error
     return dv_rows_close(r, err);
 }
 
+/* What went wrong so far, the first few of each kind: seeds, then studies; those that are tried again too. */
+static bool add_problems(dv_db *db, int64_t batch, cJSON *o, dv_error *err)
+{
+    cJSON *seeds = array_of(dv_db_query(db, err,
+                                        "SELECT e.value AS seed, '' AS study_uid, e.state, e.error FROM entries e WHERE e.batch = $1"
+                                        " AND e.error <> '' LIMIT 5",
+                                        "i", batch),
+                            "ssss", err);
+    cJSON *jobs = seeds ? array_of(dv_db_query(db, err,
+                                               "SELECT j.seed, j.study_uid, j.state, j.error FROM jobs j WHERE j.batch = $1 AND j.error <> ''"
+                                               " LIMIT 5",
+                                               "i", batch),
+                                   "ssss", err)
+                        : NULL;
+    for (cJSON *j = NULL; jobs && (j = cJSON_DetachItemFromArray(jobs, 0));)
+        cJSON_AddItemToArray(seeds, j);
+    bool ok = jobs != NULL;
+    cJSON_Delete(jobs);
+    return (!seeds || add(o, "problems", seeds)) && ok;
+}
+
 static void add_studies(cJSON *o, const cJSON *jobs)
 {
     static const char *const done[] = {"complete", "partial", "failed", "skipped", "excluded", "empty", "mismatch", "cancelled", NULL};
@@ -427,7 +448,7 @@ cJSON *dv_migrate_progress_json(dv_migrate *m, int64_t batch, dv_error *err)
     if (ok) {
         add_studies(o, jobs);
         cJSON_AddNumberToObject(cJSON_AddObjectToObject(o, "rate"), "instances_per_s", l.rate);
-        ok = add_sums(db, batch, &l, o, err);
+        ok = add_sums(db, batch, &l, o, err) && (!batch || add_problems(db, batch, o, err));
     }
     const char *state = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "state"));
     static const char *const waiting[] = {"waiting", NULL};

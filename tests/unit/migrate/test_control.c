@@ -273,6 +273,25 @@ static void progress_of_all_says_what_is_waited_for(void **state)
     cJSON_Delete(p);
 }
 
+static void progress_of_a_batch_names_the_seeds_that_have_a_problem(void **state)
+{
+    (void)state;
+    add_study("1.1", "A1", 1, 2)->lost = 1;
+    const char *seeds[] = {"A1", "A9"};
+    dv_batch_request q = {.source = "old", .accessions = {seeds, 2}};
+    dv_batch_made made;
+    assert_true(dv_batch_submit(fake.m, &q, &made, &err));
+    run_all();
+    cJSON *p = dv_migrate_progress_json(fake.m, made.id, &err);
+    assert_non_null(p);
+    const cJSON *problems = cJSON_GetObjectItem(p, "problems");
+    assert_int_equal(cJSON_GetArraySize(problems), 2);
+    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(cJSON_GetArrayItem(problems, 0), "seed")), "A9");
+    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(cJSON_GetArrayItem(problems, 1), "study_uid")), "1.1");
+    assert_true(cJSON_IsTrue(cJSON_GetObjectItem(p, "ended")));
+    cJSON_Delete(p);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, start, tear_down)
@@ -290,6 +309,7 @@ int main(void)
         T(a_stop_puts_the_running_job_back_without_costing_a_try),
         T(who_watches_is_woken_by_a_change_and_by_the_end_of_patience),
         T(progress_of_all_says_what_is_waited_for),
+        T(progress_of_a_batch_names_the_seeds_that_have_a_problem),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
