@@ -122,9 +122,46 @@ local function compare_findings(test, failures)
   end
 end
 
+-- What a value holds, as text: enough to see that it was changed. LEFT bounds the work.
+local function fingerprint(value, depth, left)
+  left.n = left.n - 1
+  if left.n < 0 or depth > 6 then return "..." end
+  local kind = type(value)
+  if kind == "table" then
+    local parts = {}
+    for key, inner in pairs(value) do parts[#parts + 1] = tostring(key) .. "=" .. fingerprint(inner, depth + 1, left) end
+    return "{" .. table.concat(parts, ",") .. "}"
+  elseif kind == "function" then
+    if left.seen[value] then return "function" end
+    left.seen[value] = true
+    return "function" .. fingerprint(native.upvalues(value), depth + 1, left)
+  end
+  return kind .. ":" .. tostring(value)
+end
+
+-- The locals of the rule file that the rule's code sees: name -> fingerprint.
+local function outside(rule)
+  local code, prints = rule.run or rule.check, {}
+  for name, value in pairs(code and native.upvalues(code) or {}) do
+    prints[name] = fingerprint(value, 1, { n = 5000, seen = {} })
+  end
+  return prints
+end
+
+-- A rule that remembers something treats the same dataset differently on two hosts: it fails its test.
+local function compare_state(before, rule, failures)
+  local after = outside(rule)
+  for _, name in ipairs(words.keys(after)) do
+    if before[name] ~= after[name] then
+      failures[#failures + 1] = ("the rule keeps state from one dataset to the next, in the local '%s'"):format(name)
+    end
+  end
+end
+
 --- Runs test I over DS. Returns nil when it passed, else one sentence a fault.
 function M.run(i, ds, ctx)
   local rule, test = current[i].rule, current[i].test
+  local before = outside(rule)
   native.enter(rule.actor)
   local verdict = rule.apply(ds, ctx)
   local failures = {}
@@ -136,6 +173,7 @@ function M.run(i, ds, ctx)
   end
   compare_changes(test, failures)
   compare_findings(test, failures)
+  compare_state(before, rule, failures)
   return #failures > 0 and failures or nil
 end
 

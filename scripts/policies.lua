@@ -41,7 +41,7 @@ local function values_of(vr, params, fix)
 end
 
 local function policy(name, defect, help, params, run)
-  params[#params + 1] = report_param
+  if name ~= "unknown_vr" then params[#params + 1] = report_param end -- which has nothing to report
   M[#M + 1] = { name = name, defect = defect, help = help, params = params, run = run }
 end
 

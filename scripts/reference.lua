@@ -129,8 +129,8 @@ local code_text = [[
 ## Code
 
 `run` and `check` are Lua functions in a sandbox: `string`, `table`, `math`, `utf8`, `ipairs`, `pairs` (in order of keys), `type`, `tostring`, `tonumber`,
-`select`, `error`, `assert`, `pcall`, and what follows. There are no files, no network, no globals, no clock but `now()`, and no state from one dataset to
-the next. Names of your own are declared with `local`.
+`select`, `error`, `assert`, `pcall`, and what follows. There are no files, no network, no globals and no clock but `now()`. Names of your own are declared
+with `local`. A rule keeps nothing from one dataset to the next, because two hosts must agree: one that changes a local of its file fails its test.
 ]]
 
 local function conditions_section(out)

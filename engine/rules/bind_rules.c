@@ -173,13 +173,28 @@ static int native_findings(lua_State *L)
     return 2;
 }
 
+/* upvalues(function) -> name -> value: what a rule's code sees from outside of it, without its environment */
+static int native_upvalues(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_settop(L, 1);
+    lua_newtable(L);
+    const char *name;
+    for (int i = 1; (name = lua_getupvalue(L, 1, i)); i++) {
+        if (*name && strcmp(name, "_ENV") != 0)
+            lua_setfield(L, 2, name);
+        else
+            lua_pop(L, 1);
+    }
+    return 1;
+}
+
 void dv_bind_rules(lua_State *L, dv_bind *b)
 {
     static const luaL_Reg functions[] = {
-        {"actor", native_actor},       {"enter", native_enter},
-        {"leave", native_leave},       {"finding", native_finding},
-        {"log", native_log},           {"changes", native_changes},
-        {"findings", native_findings}, {NULL, NULL},
+        {"actor", native_actor},       {"enter", native_enter},       {"leave", native_leave},
+        {"finding", native_finding},   {"log", native_log},           {"changes", native_changes},
+        {"findings", native_findings}, {"upvalues", native_upvalues}, {NULL, NULL},
     };
     dv_bind_set(L, b, functions);
 }

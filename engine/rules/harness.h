@@ -2,7 +2,7 @@
  *
  *   M.test_input(i) -> given, ctx ──> a dataset in bytes, indexed as if received ──> M.test_run(i, ds, ctx) -> faults
  *
- * A test runs one rule alone (scripts/harness.lua says why). Instructions are counted exactly here, no clock ends a rule.
+ * A test runs one rule alone (scripts/harness.lua says why). Instructions are counted exactly here, no clock ends it.
  * All functions take a state of generation.h with its rules loaded; its limits are as before when they return.
  *
  * Memory    results are in the arena or buffer given.

@@ -119,6 +119,21 @@ static void a_rule_that_runs_away_fails_its_test_by_counted_instructions(void **
     close_fixture(&f);
 }
 
+static void a_rule_that_remembers_fails_its_test(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f, "local n, list, text = 0, {}, { \"A\" }\n"
+                     "local function count() n = n + 1 end\n"
+                     "mapping \"a\" { run = function() count() end, tests = { { given = {}, expect = {} } } }\n"
+                     "mapping \"b\" { run = function() list[#list + 1] = 1 end, tests = { { given = {}, expect = {} } } }\n"
+                     "mapping \"c\" { run = function(ds) ds.StudyID = text[1] end, tests = { { given = {}, expect = { StudyID = \"A\" } } } }\n", NULL);
+    assert_int_equal(f.report.passed, 1);
+    assert_non_null(strstr(f.report.cases[0].why, "keeps state from one dataset to the next, in the local 'count'"));
+    assert_non_null(strstr(f.report.cases[1].why, "in the local 'list'"));
+    close_fixture(&f);
+}
+
 static dv_dataset *sample(dv_arena *arena)
 {
     dv_error err = {0};
@@ -195,6 +210,7 @@ int main(void)
         cmocka_unit_test(json_junit_and_tap_say_the_same),
         cmocka_unit_test(one_rule_is_named_with_or_without_its_verb),
         cmocka_unit_test(a_rule_that_runs_away_fails_its_test_by_counted_instructions),
+        cmocka_unit_test(a_rule_that_remembers_fails_its_test),
         cmocka_unit_test(explain_says_what_matched_what_changed_and_why_not),
         cmocka_unit_test(explain_shows_the_rule_that_fails),
         cmocka_unit_test(bench_prints_each_rule_and_the_whole),
