@@ -8,7 +8,7 @@
  *
  * What scripts/main.lua gets and returns (M)
  *   its environment: dv_sandbox_push_trusted + native + script(name) -> result of scripts/NAME, run once
- *   M.environment(path, origin) -> environment of a rule file; origin "shipped" | "site"
+ *   M.environment(path, origin, text) -> environment of a rule file; origin "shipped" | "site"
  *   M.finish() -> nil, or a list of { file =, line =, column =, message = }
  *   M.run(ds, ctx) -> verdict or nil (store), stage, rule, reason
  * Memory    a set is shared and counted. States are freed by dv_state_free.

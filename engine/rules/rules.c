@@ -9,11 +9,8 @@
  *   3 a generation is freed with its last state, after it was retired */
 #include "rules/rules_internal.h"
 #include "rules/bind.h"
-#include "base/log.h"
-#if __has_include("rules/harness.h")
 #include "rules/harness.h"
-#define HAVE_HARNESS 1
-#endif
+#include "base/log.h"
 
 #include <lauxlib.h>
 #include <signal.h>
@@ -185,7 +182,6 @@ static void free_states(dv_state *s)
     }
 }
 
-#ifdef HAVE_HARNESS
 /* The tests of the rules, in a state of their own. */
 static bool test_set(const dv_rules *rules, const dv_rule_set *set, dv_buffer *report, dv_error *err)
 {
@@ -205,7 +201,6 @@ static bool test_set(const dv_rules *rules, const dv_rule_set *set, dv_buffer *r
     return dv_fail(err, DV_ERR_RULE_LOAD, "the tests of the rules could not be run: %.*s", (int)(first.len < 300 ? first.len : 300),
                    first.at ? first.at : "");
 }
-#endif
 
 static void note_refusal(dv_rules *rules, dv_buffer *report, const dv_error *err)
 {
@@ -244,9 +239,7 @@ bool dv_rules_put_take(dv_rules *rules, dv_rule_set *set, const char *who, int64
     dv_buffer report = {0};
     dv_generation *g = calloc(1, sizeof *g);
     bool ok = g || dv_fail(err, DV_ERR_MEMORY, "no memory for a generation of rules");
-#ifdef HAVE_HARNESS
     ok = ok && (number || !rules->require_tests || test_set(rules, set, &report, err));
-#endif
     for (int i = 0; ok && i < rules->states; i++) {
         dv_state *s = dv_state_new(set, &rules->limits, i == 0 ? (dv_buffer_clear(&report), &report) : NULL, err);
         if (!s) {

@@ -56,7 +56,8 @@ typedef struct dv_rules_options {
 } dv_rules_options;
 
 /* Loads and publishes. With a catalog: when the folders' text is the current generation's, that one is taken; a site folder that differs
- * is published as a new generation at start and said in the log. NULL: RULE_LOAD with file:line and reason. */
+ * is published as a new generation at start and said in the log; when the folders are refused, the generation that the catalog has in force
+ * goes on, said in the log and by dv_rules_last_refusal. NULL: RULE_LOAD with file:line and reason. */
 dv_rules *dv_rules_open(const dv_rules_options *options, dv_error *err);
 void dv_rules_close(dv_rules *rules);
 /* Loads, tests and publishes the folders as they are now. *NUMBER is the generation in force then; the same text again gives the same
