@@ -3,13 +3,14 @@ import collections
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import time
 
 from lib import part10
 from lib.catalog import Catalog
-from lib.scenario import LONG, Scenario, Drover
+from lib.scenario import LONG, Scenario, Drover, fail_points
 
 KILLS = 20 if LONG else 3
 SEED = int(os.environ.get("DROVER_SEED") or random.randrange(10**6))
@@ -52,6 +53,36 @@ class Killed(Scenario):
         self.assertEqual({str(p.relative_to(engine.data)) for p in engine.objects()},
                          {r["path"] for r in catalog.rows("SELECT path FROM instances")})
         engine.cli("verify")
+
+    def test_a_migration_goes_on_from_a_kill_at_each_named_point(self):
+        source = self.synth("synth", "--studies", 6, "--instances-per-study", 4)
+        engine = Drover(self.folder)
+        legacy = self.orthanc(knows=[engine])
+        legacy.load(source)
+        catalog, there = Catalog(engine.data), legacy.instances().keys()
+        for point in fail_points(self):
+            with self.subTest(point):
+                shutil.rmtree(engine.data, ignore_errors=True)
+                engine.env = None
+                self.begin(engine)
+                engine.knows(legacy)
+                engine.stop()
+                # Starting commits too; what is wanted is a death in the middle of the batch.
+                engine.env = {"DROVER_FAIL": f"{point}:kill:{12 if point.startswith('catalog') else 2}"}
+                self.again(engine)
+                engine.run("migrate", "--source", "legacy", "--all", "--name", "main", "--detach")
+                self.wait(f"a death at {point}", lambda: not engine.alive())
+                self.assertEqual(engine.process.wait(), -signal.SIGKILL)
+                engine.env = None
+                self.again(engine)
+                if not catalog.rows("SELECT * FROM batches"):  # the sender of the order was told nothing
+                    engine.cli("migrate", "--source", "legacy", "--all", "--name", "main", "--detach")
+                self.wait("the batch to end", lambda: catalog.jobs("main") and not catalog.unfinished())
+                self.assertEqual({j["state"] for j in catalog.jobs("main")}, {"complete"})
+                self.assertEqual(catalog.instances().keys(), there)
+                self.assertEqual(catalog.count("instances"), len(engine.objects()))
+                engine.cli("verify")
+                engine.stop()
 
     def test_no_instance_whose_sender_was_told_success_is_lost(self):
         print(f"# DROVER_SEED={SEED}")

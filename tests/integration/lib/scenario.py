@@ -14,6 +14,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -167,6 +168,16 @@ class Drover(Actor):
     def objects(self):
         """Stored files, by name."""
         return sorted(p for p in (self.data / "objects").rglob("*") if p.is_file())
+
+
+def fail_points(test):
+    """Every named fail point of the engine's source: a new one is tried without being listed anywhere."""
+    if b"DROVER_FAIL" not in pathlib.Path(BINARY).read_bytes():
+        test.skipTest(f"{BINARY} has no fail points: build the preset dev")
+    found = set()
+    for path in (ROOT / "engine").rglob("*.c"):
+        found |= set(re.findall(r'DV_FAIL_POINT\("([a-z_.]+)"\)', path.read_text()))
+    return sorted(found)
 
 
 def rows(text):

@@ -52,6 +52,24 @@ static void the_cookbook_holds(void **state)
     dv_buffer_free(&text);
 }
 
+/* The set that benches run. */
+static void the_sixty_are_sixty(void **state)
+{
+    (void)state;
+    dv_error err = {0};
+    dv_buffer text = {0}, report = {0};
+    fixture f = {0};
+    assert_true(dv_file_read("tests/rules/sixty/sixty.lua", &text, &err));
+    f.state = state_of(text.at, false, &report, &err);
+    if (!f.state)
+        fail_msg("%s", report.at);
+    assert_true(dv_harness_list(f.state->L, false, &f.out, &err));
+    expect_text(&f, "60 rules, 0 of them off");
+    dv_buffer_free(&text);
+    dv_buffer_free(&report);
+    close_fixture(&f);
+}
+
 static void a_failed_test_says_everything_that_differs(void **state)
 {
     (void)state;
@@ -206,6 +224,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_cookbook_holds),
+        cmocka_unit_test(the_sixty_are_sixty),
         cmocka_unit_test(a_failed_test_says_everything_that_differs),
         cmocka_unit_test(json_junit_and_tap_say_the_same),
         cmocka_unit_test(one_rule_is_named_with_or_without_its_verb),
