@@ -3,7 +3,8 @@
  *   pool.c       a worker's two associations with its source     expand.c     entry -> C-FIND -> jobs
  *   preflight.c  what the source has, and what of it is here      retrieve.c  C-MOVE to ourselves, wait until quiet
  *   verify.c     the comparison, its verdict and its evidence     job.c       states, claims, attempts: one function changes a state
- *   batch.c      submit                control.c  pause ... retry report.c    JSON       worker.c   threads, identify, notify
+ *   batch.c      submit                control.c  pause ... retry report.c    JSON       worker.c   threads: claim, run, settle
+ *   arrivals.c   identify, notify      gate.c     which source may be asked now
  *
  * Memory    a run (one claimed entry or job) has an arena, freed whole when it ends. */
 #ifndef DV_MIGRATE_INTERNAL_H
@@ -267,6 +268,15 @@ bool dv_move_is_refused(uint16_t status); /* a failure status: not success, not 
 bool dv_retrieve(dv_worker *w, const dv_job *job, const dv_source *source, dv_evidence *ev, dv_arena *arena, dv_error *err);
 /* Reads "migrate.paused" and "migrate.paused.SLUG" of settings into the gates; at start. */
 bool dv_control_load(dv_migrate *m, dv_db *db, dv_error *err);
-dv_gate *dv_gate_of(dv_migrate *m, dv_text slug); /* with lock held; NULL: memory */
+
+/* ---- gates (gate.c) ---- */
+
+dv_gate *dv_gate_of(dv_migrate *m, dv_text slug); /* with lock held, until it is given up; NULL: memory */
+/* "|a|b|" of the sources that may not be asked now; *UNTIL_MS: when the first of those that are down may be. False: memory, or all is paused. */
+bool dv_gates_blocked(dv_migrate *m, dv_buffer *out, int64_t *until_ms);
+void dv_gate_enter(dv_migrate *m, dv_text slug);
+void dv_gate_leave(dv_migrate *m, dv_text slug);
+void dv_gate_answered(dv_migrate *m, const dv_source *source);
+void dv_gate_is_down(dv_migrate *m, dv_text slug, const dv_error *err);
 
 #endif

@@ -1,7 +1,6 @@
-/* The threads that run entries and jobs, and what the intake tells them.
+/* The threads that run entries and jobs.
  *
  *   worker      claim -> run -> settle, until nothing is due; then sleeps until something changes or the next one is due
- *   intake      dv_migrate_identify finds the run of a study, dv_migrate_notify counts what is durable
  *
  * Invariants
  *   1 who claims holds `claim`, so that the count of a source's jobs cannot pass its capacity
@@ -20,7 +19,7 @@
 
 enum { LONGEST_BACKOFF_US = 60 * 1000000, STAGING_TRIES = 200, IDLE_MS = 30000 };
 
-/* ---- changes, gates ---- */
+/* ---- changes and failures ---- */
 
 void dv_migrate_changed(dv_migrate *m, bool more_work)
 {
@@ -48,87 +47,6 @@ int64_t dv_backoff_us(const dv_migrate *m, int n)
     for (int i = 1; i < n && us < LONGEST_BACKOFF_US; i++)
         us *= 2;
     return us < LONGEST_BACKOFF_US ? us : LONGEST_BACKOFF_US;
-}
-
-dv_gate *dv_gate_of(dv_migrate *m, dv_text slug)
-{
-    for (size_t i = 0; i < m->gate_count; i++)
-        if (dv_text_is(slug, m->gates[i].slug))
-            return &m->gates[i];
-    dv_gate *more = realloc(m->gates, (m->gate_count + 1) * sizeof *more);
-    if (!more)
-        return NULL;
-    m->gates = more;
-    dv_gate *g = &m->gates[m->gate_count++];
-    *g = (dv_gate){.capacity = 2};
-    dv_text_copy(slug, g->slug, sizeof g->slug);
-    return g;
-}
-
-/* "|a|b|" of the sources that may not be asked now; *UNTIL_MS: when the first of those that are down may be. False: memory, or all is paused. */
-static bool blocked_sources(dv_migrate *m, dv_buffer *out, int64_t *until_ms)
-{
-    pthread_mutex_lock(&m->lock);
-    int64_t now = dv_mono_ms();
-    bool go = !m->paused && !m->stopping;
-    dv_buffer_string(out, "|");
-    for (size_t i = 0; i < m->gate_count; i++) {
-        const dv_gate *g = &m->gates[i];
-        bool down = now < g->until_ms;
-        if (down && !g->paused && g->until_ms < *until_ms)
-            *until_ms = g->until_ms;
-        if (down || g->paused || g->running >= g->capacity)
-            dv_buffer_printf(out, "%s|", g->slug);
-    }
-    pthread_mutex_unlock(&m->lock);
-    return go && !out->failed;
-}
-
-static void enter_gate(dv_migrate *m, dv_text slug)
-{
-    pthread_mutex_lock(&m->lock);
-    dv_gate *g = dv_gate_of(m, slug);
-    if (g)
-        g->running++;
-    pthread_mutex_unlock(&m->lock);
-}
-
-static void leave_gate(dv_migrate *m, dv_text slug)
-{
-    pthread_mutex_lock(&m->lock);
-    dv_gate *g = dv_gate_of(m, slug);
-    if (g && g->running > 0)
-        g->running--;
-    pthread_mutex_unlock(&m->lock);
-}
-
-static void source_answered(dv_migrate *m, const dv_source *source)
-{
-    pthread_mutex_lock(&m->lock);
-    dv_gate *g = dv_gate_of(m, dv_text_of(source->slug));
-    if (g) {
-        if (g->failures)
-            dv_info("migrate", "%s answers again", source->slug);
-        g->failures = 0;
-        g->error[0] = '\0';
-    }
-    pthread_mutex_unlock(&m->lock);
-}
-
-static void source_is_down(dv_migrate *m, dv_text slug, const dv_error *err)
-{
-    pthread_mutex_lock(&m->lock);
-    dv_gate *g = dv_gate_of(m, slug);
-    if (g) {
-        /* Two workers that fail together are one failure. */
-        if (dv_mono_ms() >= g->until_ms)
-            g->failures++;
-        g->until_ms = dv_mono_ms() + dv_backoff_us(m, g->failures) / 1000;
-        if (g->failures == 1 || strcmp(g->error, err->message) != 0)
-            dv_warn("migrate", "%s", err->message);
-        snprintf(g->error, sizeof g->error, "%.255s", err->message);
-    }
-    pthread_mutex_unlock(&m->lock);
 }
 
 /* The source could not be asked at all, as against: it said something that does not help. */
@@ -190,14 +108,14 @@ static bool claim_one(dv_worker *w, dv_arena *arena, dv_job *job, dv_entry *entr
     bool ok = true;
     *found = false;
     pthread_mutex_lock(&m->claim);
-    if (blocked_sources(m, &blocked, &until)) {
+    if (dv_gates_blocked(m, &blocked, &until)) {
         claim c = {m->owner, blocked.at, arena, job, entry, false};
         ok = dv_catalog_write(m->catalog, true, write_claim, &c, &err);
         if (!ok)
             dv_error_log("migrate", "cannot claim work: %s", err.message);
         *found = ok && c.found;
         if (*found)
-            enter_gate(m, job ? job->source : entry->source);
+            dv_gate_enter(m, job ? job->source : entry->source);
     }
     pthread_mutex_unlock(&m->claim);
     dv_buffer_free(&blocked);
@@ -225,7 +143,7 @@ static void entry_failed(dv_worker *w, const dv_entry *entry, const dv_error *er
         return; /* of a cancelled batch the row is `cancelled` already, and stays so */
     bool last;
     if (is_unreachable(err)) {
-        source_is_down(m, entry->source, err);
+        dv_gate_is_down(m, entry->source, err);
         last = ++end->peer_tries >= m->max_peer_tries || is_rejected_for_good(err);
     } else {
         last = ++end->tries >= m->max_tries || is_permanent(err);
@@ -245,7 +163,7 @@ bool dv_worker_entry(dv_worker *w, bool *did)
     bool ok = claim_one(w, &arena, NULL, &entry, did);
     if (*did) {
         if (load_source(w, entry.source, &arena, &source, &err) && dv_expand(w, &entry, &source, &arena, &end, &err))
-            source_answered(w->m, &source);
+            dv_gate_answered(w->m, &source);
         else
             entry_failed(w, &entry, &err, &end);
         settling_entry s = {&entry, &end};
@@ -253,7 +171,7 @@ bool dv_worker_entry(dv_worker *w, bool *did)
         ok = dv_catalog_write(w->m->catalog, true, write_entry, &s, &failure);
         if (!ok)
             dv_error_log("migrate", "entry %lld: %s", (long long)entry.id, failure.message);
-        leave_gate(w->m, entry.source);
+        dv_gate_leave(w->m, entry.source);
         dv_migrate_changed(w->m, true);
     }
     dv_arena_free(&arena);
@@ -392,7 +310,7 @@ static void settle_error(settling *s, const dv_error *err)
     }
     bool last;
     if (is_unreachable(err)) {
-        source_is_down(m, s->job->source, err);
+        dv_gate_is_down(m, s->job->source, err);
         s->end.status = "unreachable";
         last = ++s->change.peer_tries >= m->max_peer_tries;
         s->change.next_at = dv_wall_us() + dv_backoff_us(m, s->change.peer_tries);
@@ -414,7 +332,7 @@ static bool run_job(dv_worker *w, const dv_job *job, const dv_source *source, dv
     dv_db *db = dv_catalog_reader(w->m->catalog, err);
     if (!db || !dv_evidence_ask(ev, &w->links, source, job, arena, err) || !dv_evidence_compare(ev, db, job->study_uid, err))
         return false;
-    source_answered(w->m, source);
+    dv_gate_answered(w->m, source);
     *to = dv_evidence_verdict(ev, text, size);
     bool settled = *to == DV_JOB_EMPTY || (dv_evidence_all_here(ev) && !job->full_repull);
     if (settled) {
@@ -493,7 +411,7 @@ bool dv_worker_job(dv_worker *w, bool *did)
     write_outcome(&s);
     DV_FAIL_POINT("migrate.settled");
     withdraw(w);
-    leave_gate(m, job.source);
+    dv_gate_leave(m, job.source);
     dv_migrate_changed(m, true);
     dv_arena_free(&arena);
     return true;
@@ -510,7 +428,7 @@ static void wait_for_work(dv_worker *w, uint64_t seen)
     dv_error err;
     int64_t due = INT64_MAX, until = dv_mono_ms() + IDLE_MS, now = dv_wall_us();
     dv_db *db = dv_catalog_reader(m->catalog, &err);
-    if (blocked_sources(m, &blocked, &until) && db && dv_jobs_next_due(db, blocked.at, now, &due, &err) && due != INT64_MAX) {
+    if (dv_gates_blocked(m, &blocked, &until) && db && dv_jobs_next_due(db, blocked.at, now, &due, &err) && due != INT64_MAX) {
         int64_t ms = dv_mono_ms() + (due > now ? (due - now) / 1000 + 1 : 0);
         if (ms < until)
             until = ms;
@@ -544,81 +462,6 @@ static void *work(void *user)
     }
     dv_links_close(&w->links);
     return NULL;
-}
-
-/* ---- intake ---- */
-
-/* A source may send from another AE title than the one it answers by: the study decides, the peer only between two. */
-static dv_run *run_of_study(dv_migrate *m, dv_text study_uid, const char *source)
-{
-    dv_run *hit = NULL;
-    for (int i = 0; i < m->worker_count; i++) {
-        dv_run *run = &m->workers[i].run;
-        if (run->job && dv_text_equal(run->study_uid, study_uid) && (!hit || dv_text_is(run->source, source ? source : "")))
-            hit = run;
-    }
-    return hit;
-}
-
-void dv_migrate_identify(void *user, dv_text received_study_uid, struct dv_arrival *arrival, dv_arena *arena)
-{
-    dv_migrate *m = user;
-    dv_text found = {0}, syntax = {0};
-    const char *charset = NULL;
-    if (!m)
-        return;
-    pthread_mutex_lock(&m->lock);
-    dv_run *run = run_of_study(m, dv_text_trim(received_study_uid), arrival->source);
-    if (run) {
-        run->under_way++;
-        run->last_ms = dv_mono_ms();
-        arrival->job = run->job;
-        arrival->attempt = run->attempt;
-        arrival->batch = dv_arena_string(arena, run->batch_name);
-        arrival->seed = dv_arena_string(arena, run->seed);
-        found = dv_arena_text(arena, run->found);
-        syntax = dv_arena_text(arena, run->found_syntax);
-        charset = run->charset ? dv_arena_string(arena, dv_text_of(run->charset)) : NULL;
-    }
-    pthread_mutex_unlock(&m->lock);
-    if (found.len && syntax.len)
-        arrival->found = dv_answer_open(found, syntax, charset, arena, NULL); /* unreadable: rules see an empty one */
-}
-
-static void count_rate(dv_migrate *m)
-{
-    enum { SECONDS = sizeof m->rate / sizeof *m->rate };
-    int64_t second = dv_mono_ms() / 1000;
-    if (second - m->rate_second >= SECONDS) {
-        memset(m->rate, 0, sizeof m->rate);
-        m->rate_began = second;
-    } else {
-        for (int64_t s = m->rate_second + 1; s <= second; s++)
-            m->rate[s % SECONDS] = 0;
-    }
-    m->rate_second = second;
-    m->rate[second % SECONDS]++;
-}
-
-void dv_migrate_notify(void *user, const struct dv_arrival *arrival, const struct dv_receipt *receipt)
-{
-    dv_migrate *m = user;
-    (void)receipt; /* whatever became of it, it is durable and its fate is a row */
-    if (!m || !arrival->job)
-        return;
-    pthread_mutex_lock(&m->lock);
-    count_rate(m);
-    for (int i = 0; i < m->worker_count; i++) {
-        dv_run *run = &m->workers[i].run;
-        if (run->job != arrival->job || run->attempt != arrival->attempt)
-            continue;
-        run->arrived++;
-        run->under_way -= run->under_way > 0;
-        run->last_ms = dv_mono_ms();
-        if (run->asked > 0 && run->arrived >= run->asked)
-            pthread_cond_signal(&run->arrival);
-    }
-    pthread_mutex_unlock(&m->lock);
 }
 
 /* ---- start and stop ---- */
