@@ -1,4 +1,5 @@
 """What kill -9 cannot show: the order of link, fsync, commit and response, read from a trace of the system calls."""
+import re
 import shutil
 import subprocess
 
@@ -28,7 +29,7 @@ class Durable(Scenario):
         self.assertEqual([s.wait(300) for s in senders], [0, 0, 0, 0])
         self.assertEqual(Catalog(engine.data).count("instances"), 200)
         engine.stop()
-        self.wait("the tracer to have written all", lambda: f"{engine.pid} +++ exited" in log.read_text(errors="replace")[-2000:])
+        self.wait("the tracer to have written all", lambda: re.search(rf"^{engine.pid} +\+\+\+ exited", log.read_text(errors="replace")[-4000:], re.M))
         with open(log, encoding="ascii", errors="replace") as f:
             lines = f.readlines()
         checked, faults = trace.check(lines)
