@@ -58,6 +58,7 @@ class RuleEdit(Scenario):
         self.assertEqual(len(self.generations()), 2)
         # No association dropped: every study came at its first attempt, with nothing failed at the source.
         self.assertEqual(self.catalog.rows("SELECT * FROM attempts WHERE number > 1 OR failed > 0"), [])
+        self.assertEqual([line for line in self.legacy.said().splitlines() if line.startswith("E")], [], "Orthanc met an error")
         # What each instance says is true of it: only those of the new generation carry the prefix.
         old, new = self.generations()
         edited = {r["generation"]: r["n"] for r in self.catalog.rows(
