@@ -48,7 +48,11 @@ static int bad_line(dv_text t)
     int line = 1;
     for (size_t i = 0; i < t.len;) {
         unsigned char c = (unsigned char)t.at[i];
-        size_t more = c < 0x80 ? 0 : c >= 0xC2 && c < 0xE0 ? 1 : c >= 0xE0 && c < 0xF0 ? 2 : c >= 0xF0 && c < 0xF5 ? 3 : SIZE_MAX;
+        size_t more = c < 0x80                ? 0
+                      : c >= 0xC2 && c < 0xE0 ? 1
+                      : c >= 0xE0 && c < 0xF0 ? 2
+                      : c >= 0xF0 && c < 0xF5 ? 3
+                                              : SIZE_MAX;
         if (c == 0 || more >= t.len - i)
             return line;
         for (size_t k = 1; k <= more; k++)
@@ -77,7 +81,7 @@ bool dv_rule_set_add(dv_rule_set *set, const char *path, dv_text text, dv_error 
     dv_rule_file *f = &set->files[set->count];
     *f = (dv_rule_file){.path = dv_arena_string(&set->arena, dv_text_of(path)),
                         .text = dv_arena_text(&set->arena, text.at ? text : DV_TEXT("")),
-                        .origin = strncmp(path, "scripts/", 8) == 0  ? DV_RULE_SCRIPT
+                        .origin = strncmp(path, "scripts/", 8) == 0 ? DV_RULE_SCRIPT
                                   : strncmp(path, "share/", 6) == 0 ? DV_RULE_SHIPPED
                                                                     : DV_RULE_SITE};
     if (!f->path || !f->text.at)
@@ -103,7 +107,8 @@ bool dv_rule_set_seal(dv_rule_set *set, dv_error *err)
     for (size_t i = 0; i < set->count; i++)
         dv_buffer_printf(&all, "%s %s\n", set->files[i].hash, set->files[i].path);
     uint8_t hash[DV_SHA256_BYTES];
-    bool ok = (!all.failed || dv_fail(err, DV_ERR_MEMORY, "no memory for the rule files")) && dv_sha256_of(all.at, all.len, hash, err);
+    bool ok = (!all.failed || dv_fail(err, DV_ERR_MEMORY, "no memory for the rule files")) &&
+              dv_sha256_of(all.at, all.len, hash, err);
     if (ok)
         dv_hex(hash, sizeof hash, set->hash);
     dv_buffer_free(&all);
@@ -142,8 +147,8 @@ static bool read_once(int fd, dv_buffer *out)
            before.st_mtim.tv_nsec == after.st_mtim.tv_nsec && (off_t)out->len == after.st_size;
 }
 
-/* A whole file, never half of one: a read lease is granted only while nobody has it open for writing, and holds writers off until we
- * close. Where leases are not to be had (file of another user, network) size and time tell. */
+/* A whole file, never half of one: a read lease is granted only while nobody has it open for writing, and holds writers
+ * off until we close. Where leases are not to be had (file of another user, network) size and time tell. */
 static bool read_whole(const char *name, const char *path, dv_buffer *out, dv_error *err)
 {
     int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -155,7 +160,8 @@ static bool read_whole(const char *name, const char *path, dv_buffer *out, dv_er
         ok = dv_fail(err, DV_ERR_RULE_LOAD, "%s: it is not a regular file", path);
     fcntl(fd, F_SETSIG, SIGURG); /* ignored by default; SIGIO would end the process */
     if (ok && fcntl(fd, F_SETLEASE, F_RDLCK) != 0 && errno == EAGAIN)
-        ok = dv_fail(err, DV_ERR_LOCKED, "%s: another program has it open for writing; it is read when it has been saved", path);
+        ok = dv_fail(err, DV_ERR_LOCKED,
+                     "%s: another program has it open for writing; it is read when it has been saved", path);
     bool whole = false;
     for (int i = 0; ok && !whole && i < TRIES; i++) {
         whole = read_once(fd, out);
@@ -166,7 +172,8 @@ static bool read_whole(const char *name, const char *path, dv_buffer *out, dv_er
     }
     close(fd);
     if (ok && !whole)
-        ok = dv_fail(err, DV_ERR_LOCKED, "%s: the file changes while it is read; it is read when it has been saved", path);
+        ok = dv_fail(err, DV_ERR_LOCKED, "%s: the file changes while it is read; it is read when it has been saved",
+                     path);
     return ok;
 }
 

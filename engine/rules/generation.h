@@ -4,7 +4,8 @@
  *   rule set ──dv_state_new──> a lua_State: main.lua, then shipped rules, then the site's, in order of name
  *   generation = number + rule set + pool of states
  *
- * Paths in a set (chunk names, the catalog's generation_files): scripts/x.lua, share/rules/x.lua (shipped), rules/x.lua (the site's).
+ * Paths in a set (chunk names, the catalog's generation_files): scripts/x.lua, share/rules/x.lua (shipped), rules/x.lua
+ * (the site's).
  *
  * What scripts/main.lua gets and returns (M)
  *   its environment: dv_sandbox_push_trusted + native + script(name) -> result of scripts/NAME, run once
@@ -38,7 +39,8 @@ typedef struct dv_rule_set {
     int refs; /* atomic */
 } dv_rule_set;
 
-/* Reads SHARE/scripts, SHARE/rules and SITE (NULL or absent: none). A file that changes while it is read is read again. NULL: IO, or RULE_LOAD for a file that is no text. */
+/* Reads SHARE/scripts, SHARE/rules and SITE (NULL or absent: none). A file that changes while it is read is read again.
+ * NULL: IO, or RULE_LOAD for a file that is no text. */
 dv_rule_set *dv_rule_set_read(const char *share, const char *site, dv_error *err);
 /* An empty one to be filled by dv_rule_set_add, in the order above, and closed by dv_rule_set_seal. */
 dv_rule_set *dv_rule_set_new(void);
@@ -50,14 +52,15 @@ void dv_rule_set_free(dv_rule_set *set); /* gives one reference back; NULL is fi
 /* One ready state. */
 typedef struct dv_state {
     lua_State *L;
-    int m;       /* luaL_ref of main.lua's M in the registry */
-    int run;     /* luaL_ref of M.run */
+    int m;                            /* luaL_ref of main.lua's M in the registry */
+    int run;                          /* luaL_ref of M.run */
     struct dv_generation *generation; /* rules.c: whose pool it belongs to */
-    bool spoiled; /* not to be used again */
+    bool spoiled;                     /* not to be used again */
     struct dv_state *next;
 } dv_state;
 
-/* Loads SET into a new state and seals it. *REPORT (may be NULL) gets every finding of M.finish, a line each. NULL: RULE_LOAD "rules/x.lua:3: reason". */
+/* Loads SET into a new state and seals it. *REPORT (may be NULL) gets every finding of M.finish, a line each. NULL:
+ * RULE_LOAD "rules/x.lua:3: reason". */
 dv_state *dv_state_new(const dv_rule_set *set, const dv_sandbox_limits *limits, dv_buffer *report, dv_error *err);
 void dv_state_free(dv_state *state);
 /* Pushes M. */

@@ -1,6 +1,6 @@
-/* Lua patterns without recursion. A pattern becomes a list of items; no item repeats a group, so a path through the list meets each item
- * once, and a stack of one frame an item is enough to come back to every choice. Steps are counted: what takes too many is refused, on
- * every machine alike. Letters are ASCII whatever the locale. */
+/* Lua patterns without recursion. A pattern becomes a list of items; no item repeats a group, so a path through the
+ * list meets each item once, and a stack of one frame an item is enough to come back to every choice. Steps are
+ * counted: what takes too many is refused, on every machine alike. Letters are ASCII whatever the locale. */
 #include "rules/sandbox_internal.h"
 
 #include <lauxlib.h>
@@ -11,16 +11,16 @@ enum { UNCLOSED = -1, POSITION = -2 };
 
 typedef struct item {
     enum { SINGLE, OPEN, HERE, CLOSE, BACK, BALANCE, FRONTIER, END, ACCEPT } kind;
-    char repeat; /* of SINGLE: 0 * + - ? */
+    char repeat;        /* of SINGLE: 0 * + - ? */
     unsigned char a, b; /* capture, or %b's pair */
     uint32_t set[8];
 } item;
 
 typedef struct frame {
-    int at;                  /* item to take up again */
+    int at; /* item to take up again */
     enum { GREEDY, LAZY, SKIP, UNDO } kind;
-    size_t s, least;         /* position; GREEDY: not before least */
-    ptrdiff_t len;           /* UNDO */
+    size_t s, least; /* position; GREEDY: not before least */
+    ptrdiff_t len;   /* UNDO */
 } frame;
 
 typedef struct matcher {
@@ -56,16 +56,26 @@ static bool in_class(char letter, unsigned c)
     bool lower = c >= 'a' && c <= 'z', upper = c >= 'A' && c <= 'Z', digit = c >= '0' && c <= '9';
     bool graphic = c > 32 && c < 127;
     switch (letter) {
-    case 'a': return lower || upper;
-    case 'c': return c < 32 || c == 127;
-    case 'd': return digit;
-    case 'g': return graphic;
-    case 'l': return lower;
-    case 'p': return graphic && !lower && !upper && !digit;
-    case 's': return c == ' ' || (c >= 9 && c <= 13);
-    case 'u': return upper;
-    case 'w': return lower || upper || digit;
-    default: return digit || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); /* x */
+    case 'a':
+        return lower || upper;
+    case 'c':
+        return c < 32 || c == 127;
+    case 'd':
+        return digit;
+    case 'g':
+        return graphic;
+    case 'l':
+        return lower;
+    case 'p':
+        return graphic && !lower && !upper && !digit;
+    case 's':
+        return c == ' ' || (c >= 9 && c <= 13);
+    case 'u':
+        return upper;
+    case 'w':
+        return lower || upper || digit;
+    default:
+        return digit || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); /* x */
     }
 }
 
@@ -319,7 +329,8 @@ static bool match_at(matcher *m, size_t s, size_t *end)
             s = ok ? n : s;
             break;
         case FRONTIER:
-            ok = !in_set(it->set, s == 0 ? '\0' : m->subject[s - 1]) && in_set(it->set, s < m->len ? m->subject[s] : '\0');
+            ok = !in_set(it->set, s == 0 ? '\0' : m->subject[s - 1]) &&
+                 in_set(it->set, s < m->len ? m->subject[s] : '\0');
             break;
         case END:
             ok = s == m->len;

@@ -1,5 +1,6 @@
-/* PCRE2 for trusted scripts. The JIT knows a match limit (it counts from each start position on its own) and a stack of its own, nothing
- * else; so a long search is cut into windows of start positions, between which the sandbox's limits are looked at. */
+/* PCRE2 for trusted scripts. The JIT knows a match limit (it counts from each start position on its own) and a stack of
+ * its own, nothing else; so a long search is cut into windows of start positions, between which the sandbox's limits
+ * are looked at. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "rules/pattern.h"
 #include "rules/sandbox_internal.h"
@@ -101,7 +102,8 @@ static bool push_compiled(lua_State *L, int index)
     int error;
     PCRE2_SIZE at;
     re->code = pcre2_compile((PCRE2_SPTR)pattern, len,
-                             PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C | PCRE2_DOLLAR_ENDONLY | PCRE2_USE_OFFSET_LIMIT,
+                             PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C | PCRE2_DOLLAR_ENDONLY |
+                                 PCRE2_USE_OFFSET_LIMIT,
                              &error, &at, NULL);
     if (!re->code) {
         unsigned char why[160];
@@ -134,7 +136,8 @@ static regex *regex_at(lua_State *L, int index)
 }
 
 /* The first match from FROM on; NULL when there is none. */
-static const PCRE2_SIZE *search(lua_State *L, const regex *re, const char *text, size_t len, size_t from, uint32_t options)
+static const PCRE2_SIZE *search(lua_State *L, const regex *re, const char *text, size_t len, size_t from,
+                                uint32_t options)
 {
     tools *t = tools_for(L, re->groups);
     uint32_t limit = len * 4 > LIMIT_MOST ? LIMIT_MOST : len * 4 > LIMIT_LEAST ? (uint32_t)(len * 4) : LIMIT_LEAST;
@@ -149,7 +152,8 @@ static const PCRE2_SIZE *search(lua_State *L, const regex *re, const char *text,
         if (rc != PCRE2_ERROR_NOMATCH) {
             unsigned char why[160];
             pcre2_get_error_message(rc, why, sizeof why);
-            luaL_error(L, "the pattern takes too many steps on a text of %I bytes (%s)", (lua_Integer)len, (const char *)why);
+            luaL_error(L, "the pattern takes too many steps on a text of %I bytes (%s)", (lua_Integer)len,
+                       (const char *)why);
         }
         dv_sandbox_step(L, (int64_t)(last - from) + 1);
         for (from = last + 1; from < len && ((unsigned char)text[from] & 0xC0) == 0x80;)
@@ -230,7 +234,8 @@ static int reference(const regex *re, const char **p, const char *end, char *why
 }
 
 /* Appends REPLACEMENT for the match AT to B; with B NULL it is only checked. False: WHY. */
-static bool expand(const regex *re, dv_text replacement, const char *text, const PCRE2_SIZE *at, dv_luabuf *b, char *why, size_t size)
+static bool expand(const regex *re, dv_text replacement, const char *text, const PCRE2_SIZE *at, dv_luabuf *b,
+                   char *why, size_t size)
 {
     const char *p = replacement.at, *end = p + replacement.len;
     while (p < end) {

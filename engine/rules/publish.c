@@ -1,5 +1,5 @@
-/* Generations in the catalog: texts by their hash, a generation's files, one sequence of numbers a site given in the transaction that
- * publishes. The row "generation" of the table site says which is in force. */
+/* Generations in the catalog: texts by their hash, a generation's files, one sequence of numbers a site given in the
+ * transaction that publishes. The row "generation" of the table site says which is in force. */
 #include "rules/rules_internal.h"
 #include "base/clock.h"
 
@@ -16,13 +16,16 @@ static bool add_generation(dv_db *db, entry *e, dv_error *err)
 {
     if (!dv_db_int(db, 1, &e->number, err, "SELECT COALESCE(MAX(number), 0) + 1 FROM generations", ""))
         return false;
-    if (!dv_db_exec(db, err, "INSERT INTO generations (number, hash, who, note, created_at) VALUES ($1, $2, $3, '', $4)", "issi", e->number,
-                    e->set->hash, e->who, dv_wall_us()))
+    if (!dv_db_exec(db, err,
+                    "INSERT INTO generations (number, hash, who, note, created_at) VALUES ($1, $2, $3, '', $4)", "issi",
+                    e->number, e->set->hash, e->who, dv_wall_us()))
         return false;
     for (size_t i = 0; i < e->set->count; i++) {
         const dv_rule_file *f = &e->set->files[i];
-        if (!dv_db_exec(db, err, "INSERT INTO texts (hash, text) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING", "st", f->hash, f->text) ||
-            !dv_db_exec(db, err, "INSERT INTO generation_files (generation, path, text) VALUES ($1, $2, $3)", "iss", e->number, f->path, f->hash))
+        if (!dv_db_exec(db, err, "INSERT INTO texts (hash, text) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING", "st",
+                        f->hash, f->text) ||
+            !dv_db_exec(db, err, "INSERT INTO generation_files (generation, path, text) VALUES ($1, $2, $3)", "iss",
+                        e->number, f->path, f->hash))
             return false;
     }
     return true;
@@ -32,14 +35,16 @@ static bool record(dv_db *db, void *user, dv_error *err)
 {
     entry *e = user;
     char number[24];
-    if (!dv_db_int(db, 0, &e->number, err, "SELECT number FROM generations WHERE hash = $1 ORDER BY number DESC LIMIT 1", "s", e->set->hash))
+    if (!dv_db_int(db, 0, &e->number, err,
+                   "SELECT number FROM generations WHERE hash = $1 ORDER BY number DESC LIMIT 1", "s", e->set->hash))
         return false;
     if (e->number == 0 && !add_generation(db, e, err))
         return false;
     snprintf(number, sizeof number, "%lld", (long long)e->number);
     return dv_db_exec(db, err,
-                      "INSERT INTO site (name, value) VALUES ('generation', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value", "s",
-                      number);
+                      "INSERT INTO site (name, value) VALUES ('generation', $1) ON CONFLICT (name) DO UPDATE SET value "
+                      "= excluded.value",
+                      "s", number);
 }
 
 bool dv_publish_record(dv_rules *rules, const dv_rule_set *set, const char *who, int64_t *number, dv_error *err)
@@ -88,8 +93,10 @@ dv_rule_set *dv_publish_recorded(dv_rules *rules, int64_t *number, dv_error *err
             dv_fail(err, DV_ERR_MEMORY, "no memory for the rule files");
         return NULL;
     }
-    dv_rows *r = dv_db_query(db, err, "SELECT f.path, t.text FROM generation_files f JOIN texts t ON t.hash = f.text WHERE f.generation = $1",
-                             "i", *number);
+    dv_rows *r = dv_db_query(
+        db, err,
+        "SELECT f.path, t.text FROM generation_files f JOIN texts t ON t.hash = f.text WHERE f.generation = $1", "i",
+        *number);
     bool ok = true;
     while (ok && dv_rows_next(r)) {
         char path[160];

@@ -19,8 +19,11 @@
 
 enum { STATES = 4, MOST_STATES = 64 };
 enum {
-    GARBAGE = 4 * 1024 * 1024, /* a state is collected when it has grown by this: about 100 datasets, 3 ms of the keeper's */
-    KEPT = 512 * 1024,         /* what may remain after a collection (caches); more is a rule that keeps things: the state is closed */
+    GARBAGE =
+        4 * 1024 * 1024, /* a state is collected when it has grown by this: about 100 datasets, 3 ms of the keeper's */
+    KEPT =
+        512 *
+        1024, /* what may remain after a collection (caches); more is a rule that keeps things: the state is closed */
 };
 
 const char *dv_verdict_name(dv_verdict v)
@@ -198,8 +201,8 @@ static bool test_set(const dv_rules *rules, const dv_rule_set *set, dv_buffer *r
     if (failed)
         return dv_fail(err, DV_ERR_RULE_LOAD, "%d of %d tests of the rules fail: %.*s", failed, passed + failed,
                        (int)(first.len < 300 ? first.len : 300), first.at ? first.at : "");
-    return dv_fail(err, DV_ERR_RULE_LOAD, "the tests of the rules could not be run: %.*s", (int)(first.len < 300 ? first.len : 300),
-                   first.at ? first.at : "");
+    return dv_fail(err, DV_ERR_RULE_LOAD, "the tests of the rules could not be run: %.*s",
+                   (int)(first.len < 300 ? first.len : 300), first.at ? first.at : "");
 }
 
 static void note_refusal(dv_rules *rules, dv_buffer *report, const dv_error *err)
@@ -321,7 +324,8 @@ static bool first_generation(dv_rules *rules, dv_error *err)
         return false;
     if (dv_rules_publish(rules, "start", &number, err)) {
         if (before && number != before)
-            dv_info("rules", "generation %lld is in force: the folders differ from generation %lld", (long long)number, (long long)before);
+            dv_info("rules", "generation %lld is in force: the folders differ from generation %lld", (long long)number,
+                    (long long)before);
         return true;
     }
     dv_error why;
@@ -332,7 +336,8 @@ static bool first_generation(dv_rules *rules, dv_error *err)
     dv_rules_last_refusal(rules, refusal, sizeof refusal);
     if (!dv_rules_put_take(rules, set, "start", before, &why))
         return false;
-    dv_warn("rules", "the folders are refused, generation %lld of the catalog goes on: %s", (long long)before, err->message);
+    dv_warn("rules", "the folders are refused, generation %lld of the catalog goes on: %s", (long long)before,
+            err->message);
     dv_fail(&why, err->code, "%s", err->message);
     dv_buffer text = {refusal, strlen(refusal), sizeof refusal, false};
     note_refusal(rules, &text, &why);
@@ -359,12 +364,14 @@ dv_rules *dv_rules_open(const dv_rules_options *options, dv_error *err)
     rules->require_tests = options->require_tests;
     rules->states = options->states > 0 ? options->states < MOST_STATES ? options->states : MOST_STATES : STATES;
     rules->limits = (dv_sandbox_limits){.time_ms = options->time_limit_ms, .memory = options->memory_limit};
-    bool ok = (rules->share && (rules->site || !options->site)) || dv_fail(err, DV_ERR_MEMORY, "no memory for the rules");
+    bool ok =
+        (rules->share && (rules->site || !options->site)) || dv_fail(err, DV_ERR_MEMORY, "no memory for the rules");
     ok = ok && first_generation(rules, err);
     if (ok) {
         sigset_t all, kept;
         sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &kept); /* signals are for the main thread; the watchdog's is let through where it is needed */
+        pthread_sigmask(SIG_SETMASK, &all,
+                        &kept); /* signals are for the main thread; the watchdog's is let through where it is needed */
         rules->has_keeper = pthread_create(&rules->keeper, NULL, keep, rules) == 0;
         pthread_sigmask(SIG_SETMASK, &kept, NULL);
         ok = rules->has_keeper || dv_fail(err, DV_ERR_MEMORY, "the keeper of the rules' states cannot be started");
@@ -472,12 +479,15 @@ static void hold_for_fault(const dv_sandbox_fault *fault, dv_arena *arena, dv_ou
     }
     char place[200] = "";
     if (out->file.len)
-        snprintf(place, sizeof place, "%.*s:%lld: ", (int)(out->file.len < 150 ? out->file.len : 150), out->file.at, (long long)out->line);
-    const char *reason = dv_arena_printf(arena, "%.*s%s%s%s", DV_ARG(out->rule), out->rule.len ? ": " : "", place, fault->message);
+        snprintf(place, sizeof place, "%.*s:%lld: ", (int)(out->file.len < 150 ? out->file.len : 150), out->file.at,
+                 (long long)out->line);
+    const char *reason =
+        dv_arena_printf(arena, "%.*s%s%s%s", DV_ARG(out->rule), out->rule.len ? ": " : "", place, fault->message);
     out->reason = reason ? dv_text_of(reason) : DV_TEXT("a rule failed, and there was no memory to say how");
 }
 
-bool dv_rules_run(dv_rules *rules, dv_dataset *ds, const dv_context *ctx, dv_arena *arena, dv_outcome *out, dv_error *err)
+bool dv_rules_run(dv_rules *rules, dv_dataset *ds, const dv_context *ctx, dv_arena *arena, dv_outcome *out,
+                  dv_error *err)
 {
     *out = (dv_outcome){.verdict = DV_VERDICT_HOLD};
     dv_state *s = borrow(rules);

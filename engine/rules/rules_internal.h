@@ -10,9 +10,9 @@
 struct dv_generation {
     int64_t number;
     dv_rule_set *set;
-    dv_state *free;  /* ready ones */
-    int total;       /* states that exist or are being made: free, borrowed, at the keeper's */
-    bool retired;    /* not current any more: what comes back is closed, the last one frees the generation */
+    dv_state *free; /* ready ones */
+    int total;      /* states that exist or are being made: free, borrowed, at the keeper's */
+    bool retired;   /* not current any more: what comes back is closed, the last one frees the generation */
 };
 
 struct dv_rules {
@@ -30,15 +30,15 @@ struct dv_rules {
     struct dv_known {           /* numbers given without a catalog */
         char hash[DV_SHA256_HEX];
         struct dv_known *next;
-    } *known;
+    } * known;
     int64_t last_number;
 
     pthread_mutex_t lock; /* all below; held for moments, never while Lua runs */
     pthread_cond_t ready; /* a state came free, or none can be made */
     pthread_cond_t work;  /* for the keeper */
     dv_generation *current;
-    dv_state *returned;   /* to be collected or closed */
-    int waiting;          /* threads that want a state */
+    dv_state *returned; /* to be collected or closed */
+    int waiting;        /* threads that want a state */
     bool make_failed, stop;
     char refusal[2048];
 };

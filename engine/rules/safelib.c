@@ -1,6 +1,6 @@
-/* The safe environment. What the standard libraries do in bounded steps is theirs; what can blow up is ours: raw access, sizes checked
- * before memory is asked for, long loops that call dv_sandbox_step. Tables with a metatable (libraries, a script's proxies) are not written
- * to by the table functions. */
+/* The safe environment. What the standard libraries do in bounded steps is theirs; what can blow up is ours: raw
+ * access, sizes checked before memory is asked for, long loops that call dv_sandbox_step. Tables with a metatable
+ * (libraries, a script's proxies) are not written to by the table functions. */
 #include "rules/sandbox_internal.h"
 
 #include <lauxlib.h>
@@ -247,7 +247,8 @@ static int string_reverse(lua_State *L)
 }
 
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral" /* the form is checked by string_format: flags, two digits, two digits */
+#pragma GCC diagnostic ignored                                                                                         \
+    "-Wformat-nonliteral" /* the form is checked by string_format: flags, two digits, two digits */
 
 static void format_one(dv_luabuf *b, int arg, const char *spec, char conversion)
 {
@@ -525,7 +526,8 @@ static void take(lua_State *L, int from, const char *const *names)
 void dv_safelib_open(lua_State *L)
 {
     static const luaL_Reg base[] = {
-        {"pcall", safe_pcall}, {"tostring", safe_tostring}, {"ipairs", safe_ipairs}, {"pairs", safe_pairs}, {NULL, NULL},
+        {"pcall", safe_pcall}, {"tostring", safe_tostring}, {"ipairs", safe_ipairs}, {"pairs", safe_pairs},
+        {NULL, NULL},
     };
     static const char *const base_taken[] = {"type", "tonumber", "select", "error", "assert", NULL};
     static const luaL_Reg strings[] = {
@@ -538,8 +540,9 @@ void dv_safelib_open(lua_State *L)
         {"sort", table_sort},     {"unpack", table_unpack}, {NULL, NULL},
     };
     static const char *const math_taken[] = {
-        "abs",  "acos", "asin", "atan", "ceil", "cos",        "deg",        "exp",  "floor",     "fmod", "huge", "log", "max",
-        "maxinteger", "min",  "mininteger", "modf", "pi", "rad", "sin", "sqrt", "tan", "tointeger", "type", "ult", NULL,
+        "abs",  "acos", "asin", "atan", "ceil",       "cos",  "deg",        "exp",  "floor",
+        "fmod", "huge", "log",  "max",  "maxinteger", "min",  "mininteger", "modf", "pi",
+        "rad",  "sin",  "sqrt", "tan",  "tointeger",  "type", "ult",        NULL,
     };
     static const char *const utf8_taken[] = {"char", "charpattern", "codepoint", "codes", "len", "offset", NULL};
     luaL_checkstack(L, 16, NULL);

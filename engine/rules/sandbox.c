@@ -51,8 +51,8 @@ static void *allocate(void *user, void *p, size_t old, size_t n)
         return NULL;
     }
     if (n > old && sb->ceiling != SIZE_MAX) {
-        /* Refused once, Lua collects everything and asks again; then an eighth must have come free, or a rule that sits at its limit
-         * would collect at every allocation. */
+        /* Refused once, Lua collects everything and asks again; then an eighth must have come free, or a rule that sits
+         * at its limit would collect at every allocation. */
         size_t top = sb->pressed ? sb->ceiling - memory_limit(sb) / 8 : sb->ceiling;
         if (n - old > top || sb->used > top - (n - old)) {
             if (sb->pressed && sb->running) {
@@ -191,8 +191,14 @@ static int next(lua_State *L)
 void dv_sandbox_push_trusted(lua_State *L)
 {
     static const luaL_Reg more[] = {
-        {"getmetatable", get_metatable}, {"setmetatable", set_metatable}, {"rawget", raw_get}, {"rawset", raw_set},
-        {"rawequal", raw_equal},         {"rawlen", raw_len},             {"next", next},      {NULL, NULL},
+        {"getmetatable", get_metatable},
+        {"setmetatable", set_metatable},
+        {"rawget", raw_get},
+        {"rawset", raw_set},
+        {"rawequal", raw_equal},
+        {"rawlen", raw_len},
+        {"next", next},
+        {NULL, NULL},
     };
     luaL_checkstack(L, 8, NULL);
     lua_newtable(L);
@@ -224,7 +230,8 @@ bool dv_sandbox_load(lua_State *L, dv_text text, const char *chunk, dv_error *er
     int status = luaL_loadbufferx(L, text.len ? text.at : "", text.len, chunk, "t");
     if (status != LUA_OK) {
         const char *why = lua_tostring(L, -1);
-        dv_fail(err, status == LUA_ERRMEM ? DV_ERR_MEMORY : DV_ERR_RULE_LOAD, "%s", why ? why : "it cannot be compiled");
+        dv_fail(err, status == LUA_ERRMEM ? DV_ERR_MEMORY : DV_ERR_RULE_LOAD, "%s",
+                why ? why : "it cannot be compiled");
         lua_pop(L, 2);
         return false;
     }
@@ -321,7 +328,10 @@ static void describe(dv_sandbox *sb, int status, dv_sandbox_fault *fault)
 {
     lua_State *L = sb->L;
     dv_fault_reason stop = (dv_fault_reason)atomic_load(&sb->stop);
-    *fault = (dv_sandbox_fault){.kind = stop ? stop : status == LUA_ERRMEM ? DV_RUN_MEMORY : DV_RUN_ERROR, .line = sb->line};
+    *fault = (dv_sandbox_fault){.kind = stop                   ? stop
+                                        : status == LUA_ERRMEM ? DV_RUN_MEMORY
+                                                               : DV_RUN_ERROR,
+                                .line = sb->line};
     memcpy(fault->file, sb->file, sizeof fault->file);
     char *out = fault->message;
     size_t size = sizeof fault->message;
@@ -337,7 +347,8 @@ static void describe(dv_sandbox *sb, int status, dv_sandbox_fault *fault)
         size_t len;
         const char *message = lua_tolstring(L, -1, &len);
         const char *text = behind_place(message);
-        size_t cut = strncmp(message, "scripts/", 8) == 0 ? 0 : (size_t)(text - message); /* a script's own fault says where */
+        size_t cut =
+            strncmp(message, "scripts/", 8) == 0 ? 0 : (size_t)(text - message); /* a script's own fault says where */
         dv_text_copy((dv_text){message + cut, len - cut}, out, size);
         if (!*fault->file && text > message) { /* raised in a script on behalf of a rule, or by the compiler */
             const char *colon = text - 3;

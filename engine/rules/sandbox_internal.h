@@ -18,12 +18,12 @@ typedef struct dv_sandbox {
 
     /* this call */
     bool running;
-    int64_t steps;             /* charged by C functions */
-    atomic_int stop;           /* dv_fault_reason of the limit that was passed; the signal handler of the same thread sets it */
-    bool placed;               /* file and line below are where the limit was passed */
+    int64_t steps;   /* charged by C functions */
+    atomic_int stop; /* dv_fault_reason of the limit that was passed; the signal handler of the same thread sets it */
+    bool placed;     /* file and line below are where the limit was passed */
     char file[128];
     int line;
-    void *regex;               /* pattern.c: what it keeps a state */
+    void *regex; /* pattern.c: what it keeps a state */
 } dv_sandbox;
 
 static inline dv_sandbox *dv_sandbox_of(lua_State *L)
@@ -35,7 +35,8 @@ static inline dv_sandbox *dv_sandbox_of(lua_State *L)
 void dv_sandbox_interrupt(lua_State *L, dv_fault_reason reason);
 /* Raises the error of the limit that was passed. */
 int dv_sandbox_raise(lua_State *L);
-/* safelib.c: builds the safe environment on top of the stack; called protected, with the standard libraries' functions at hand. */
+/* safelib.c: builds the safe environment on top of the stack; called protected, with the standard libraries' functions
+ * at hand. */
 void dv_safelib_open(lua_State *L);
 /* pattern.c: find match gmatch gsub of Lua patterns, into the table on top of the stack. */
 void dv_pattern_open(lua_State *L);

@@ -1,5 +1,5 @@
-/* The watch on the site's folder: every event starts 200 ms of quiet anew, then the folder is published. Names that are no rule files (an
- * editor's swap and temporary files) do not count. */
+/* The watch on the site's folder: every event starts 200 ms of quiet anew, then the folder is published. Names that are
+ * no rule files (an editor's swap and temporary files) do not count. */
 #include "rules/rules_internal.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -14,7 +14,10 @@
 #include <unistd.h>
 
 enum { QUIET_MS = 200, GONE_MS = 1000 };
-enum { EVENTS = IN_CLOSE_WRITE | IN_MODIFY | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF };
+enum {
+    EVENTS =
+        IN_CLOSE_WRITE | IN_MODIFY | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF
+};
 
 typedef struct watch {
     dv_rules *rules;
@@ -59,7 +62,8 @@ static void publish(dv_rules *rules)
     } else if (err.code == DV_ERR_LOCKED) {
         dv_debug("rules", "%s", err.message); /* its closing will be an event */
     } else {
-        dv_warn("rules", "the change of %s is refused, generation %lld goes on: %s", rules->site, (long long)before, err.message);
+        dv_warn("rules", "the change of %s is refused, generation %lld goes on: %s", rules->site, (long long)before,
+                err.message);
     }
 }
 

@@ -54,7 +54,8 @@ static void on_signal(int number)
     errno = kept;
 }
 
-/* Signals whoever is over its time; returns how many are armed. A rule that was signalled is signalled again at the next look. */
+/* Signals whoever is over its time; returns how many are armed. A rule that was signalled is signalled again at the
+ * next look. */
 static int look(int64_t now)
 {
     int armed = 0;

@@ -1,7 +1,8 @@
 /* watchdog.h: ends calls that run too long, without a hook in normal running.
  *
  *   worker   arm: state ARMED, deadline ─────────────────────> disarm
- *   watchdog every 5 ms: deadline passed? ARMED -> SIGNALLED, pthread_kill ──> handler in the worker's thread: lua_sethook
+ *   watchdog every 5 ms: deadline passed? ARMED -> SIGNALLED, pthread_kill ──> handler in the worker's thread:
+ * lua_sethook
  *
  * Invariants
  *   1 a slot belongs to a live thread: it is taken off the list, under the lock, before its thread ends
@@ -15,8 +16,8 @@
 
 #include <lua.h>
 
-/* After MS milliseconds dv_sandbox_interrupt(L) is called in this thread. One at a time a thread; the first call starts the watchdog.
- * False: its thread could not be started (MEMORY). */
+/* After MS milliseconds dv_sandbox_interrupt(L) is called in this thread. One at a time a thread; the first call starts
+ * the watchdog. False: its thread could not be started (MEMORY). */
 bool dv_watchdog_arm(lua_State *L, int ms, dv_error *err);
 void dv_watchdog_disarm(void);
 

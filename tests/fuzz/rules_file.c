@@ -1,5 +1,5 @@
-/* Rule files from outside: whatever the text, loading it and running it ends within its limits. The first byte says as what it is taken: a file
- * that is loaded and run, a Lua pattern, a PCRE2 pattern, a format. */
+/* Rule files from outside: whatever the text, loading it and running it ends within its limits. The first byte says as
+ * what it is taken: a file that is loaded and run, a Lua pattern, a PCRE2 pattern, a format. */
 #include "rules/pattern.h"
 #include "rules/sandbox.h"
 
@@ -12,7 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 static const char *const drivers[] = {
     NULL,
     "local p, s = ... s:find(p) s:match(p) s:gsub(p, '%0') for a in s:gmatch(p) do end p:gsub('a*', s)",
-    "local p, s = ... local re = native.regex_compile(p) if re then native.regex_find(re, s) native.regex_replace(re, s, p) native.regex_check(re, p) end",
+    "local p, s = ... local re = native.regex_compile(p) if re then native.regex_find(re, s) native.regex_replace(re, "
+    "s, p) native.regex_check(re, p) end",
     "local p, s = ... p:format(s, 1, 2.5, p) utf8.len(p) p:rep(#s) for _ in utf8.codes(p) do end",
 };
 

@@ -1,5 +1,5 @@
-/* rules_fixture.h: a share folder with the smallest scripts/main.lua that there can be, and a site's folder beside it. A rule is
- *   rule "id" (function(ds, ctx) ... return verdict, reason end)
+/* rules_fixture.h: a share folder with the smallest scripts/main.lua that there can be, and a site's folder beside it.
+ * A rule is rule "id" (function(ds, ctx) ... return verdict, reason end)
  */
 #ifndef RULES_FIXTURE_H
 #define RULES_FIXTURE_H

@@ -69,8 +69,9 @@ static void expect(const char *text, const char *wanted)
         fail_msg("%s\n  gives %s, wanted %s", text, got, wanted);
 }
 
-static const char all[] = "local function all(...) local t = {} for i = 1, select('#', ...) do t[i] = tostring((select(i, ...))) end "
-                          "return table.concat(t, '|') end ";
+static const char all[] =
+    "local function all(...) local t = {} for i = 1, select('#', ...) do t[i] = tostring((select(i, ...))) end "
+    "return table.concat(t, '|') end ";
 
 /* Both libraries say the same; that something is an error, not its words, has to agree. */
 static void same(const char *call, bool strict)
@@ -90,29 +91,106 @@ static void lua_patterns_match_as_lua_matches(void **state)
 {
     (void)state;
     static const char *const calls[] = {
-        "('hello world'):find('o w')", "('hello world'):find('l+')", "('hello'):find('xyz')", "('hello'):find('')", "('hello'):find('', 10)",
-        "('hello'):find('l', -2)", "('a.b'):find('.', 2, true)", "('a+b'):find('+', 1, true)", "('hello'):match('^(h)(.-)(o)$')",
-        "('key = value'):match('^(%w+)%s*=%s*(%w+)$')", "('  trim  '):match('^%s*(.-)%s*$')", "('abc'):match('()b()')",
-        "('2024-01-31'):match('(%d+)-(%d+)-(%d+)')", "('THE (quick) fox'):find('%((%a+)%)')", "('f(a(b)c)d'):match('%b()')",
-        "('THE (quick) fox'):gsub('%f[%a]%a+', string.lower)", "('hello world'):gsub('o', '0')", "('hello'):gsub('', '-')",
-        "('abc'):gsub('%w', '%0%0')", "('hello world'):gsub('(%w+) (%w+)', '%2 %1')", "('abc'):gsub('b', {b = 'X'})", "('abc'):gsub('.', {a = 1, b = false})",
-        "('abc'):gsub('%w', function(c) if c == 'b' then return 'X' end end)", "('abc'):gsub('b', '%%')", "('abc'):gsub('b', '%')", "('abc'):gsub('b', '%2')",
-        "('abc'):gsub('b', {b = {}})", "('aaa'):gsub('a', 'b', 2)", "('aaa'):gsub('^a', 'b')", "('abc'):gsub('x*', '-')", "(''):gsub('', 'x')",
-        "(''):gsub('^', 'x')", "('abc'):gsub('$', 'x')", "('a$b'):gsub('$b', 'x')", "('a^b'):find('a^b')", "('x]y'):find('[]]')", "('x-y'):find('[a-]')", "('x^y'):find('[x^]+')",
-        "('abc'):find('[^%s]+')", "('a]b'):find('[^]]')", "('abc'):find('[a-c]+')", "('abc'):find('[%a-z]+')", "('a-z'):find('[%a-]+')",
-        "('abab'):match('(ab)%1')", "('abac'):match('(ab)%1')", "('x'):match('%1')", "('x'):match('(x')", "('x'):match('x)')", "('x'):match('%')", "('x'):match('[x')", "('x'):match('[x%')",
-        "('x'):match('%f')", "('x'):match('%b')", "('x'):match('%bx')", "('a'):match('a-')", "('aaa'):match('a-$')", "('aaa'):match('a?a?a?a?$')", "('(a)*'):match('(%(a%)*)')",
-        "('x*'):match('(x)*')", "('\\0a\\0'):find('\\0', 2)", "('\\0a\\0'):match('%z*')", "('\\xe4'):match('[\\xe0-\\xff]')", "('a\\nb'):match('a.b')", "('%d'):match('%%d')",
-        "('x'):rep(50):match(('(x)'):rep(33))", "('abc'):match('.', 2)", "('abc'):match('^b', 2)", "('abc'):find('b', 1, true)", "('a,b,,c'):gsub(',', ';')",
-        "('one two'):match('(%a+) (%a+)')", "('0x1F'):match('%x+', 3)", "('A1 b2'):gsub('%u%d', '')", "('a.b.c'):gsub('%.', '/')", "('Hello'):gsub('%l', '.')", "('x  y'):gsub('%s+', ' ')",
-        "('a;b'):match('%p')", "('ab1'):match('%D+')", "('ab1'):match('%A')", "('\\t '):match('%C')", "('abc'):find('c', -1)", "('abc'):find('a', -10)", "('abc'):gsub('(b)()', '%2')",
-        "('abc'):match('()()()')", "('aXb'):match('()()')", "('ab'):match('(a)(b)(c?)')", "('x'):find('x', 2)", "('x'):find('x', 3)", "('123'):gsub('%d', 7)",
+        "('hello world'):find('o w')",
+        "('hello world'):find('l+')",
+        "('hello'):find('xyz')",
+        "('hello'):find('')",
+        "('hello'):find('', 10)",
+        "('hello'):find('l', -2)",
+        "('a.b'):find('.', 2, true)",
+        "('a+b'):find('+', 1, true)",
+        "('hello'):match('^(h)(.-)(o)$')",
+        "('key = value'):match('^(%w+)%s*=%s*(%w+)$')",
+        "('  trim  '):match('^%s*(.-)%s*$')",
+        "('abc'):match('()b()')",
+        "('2024-01-31'):match('(%d+)-(%d+)-(%d+)')",
+        "('THE (quick) fox'):find('%((%a+)%)')",
+        "('f(a(b)c)d'):match('%b()')",
+        "('THE (quick) fox'):gsub('%f[%a]%a+', string.lower)",
+        "('hello world'):gsub('o', '0')",
+        "('hello'):gsub('', '-')",
+        "('abc'):gsub('%w', '%0%0')",
+        "('hello world'):gsub('(%w+) (%w+)', '%2 %1')",
+        "('abc'):gsub('b', {b = 'X'})",
+        "('abc'):gsub('.', {a = 1, b = false})",
+        "('abc'):gsub('%w', function(c) if c == 'b' then return 'X' end end)",
+        "('abc'):gsub('b', '%%')",
+        "('abc'):gsub('b', '%')",
+        "('abc'):gsub('b', '%2')",
+        "('abc'):gsub('b', {b = {}})",
+        "('aaa'):gsub('a', 'b', 2)",
+        "('aaa'):gsub('^a', 'b')",
+        "('abc'):gsub('x*', '-')",
+        "(''):gsub('', 'x')",
+        "(''):gsub('^', 'x')",
+        "('abc'):gsub('$', 'x')",
+        "('a$b'):gsub('$b', 'x')",
+        "('a^b'):find('a^b')",
+        "('x]y'):find('[]]')",
+        "('x-y'):find('[a-]')",
+        "('x^y'):find('[x^]+')",
+        "('abc'):find('[^%s]+')",
+        "('a]b'):find('[^]]')",
+        "('abc'):find('[a-c]+')",
+        "('abc'):find('[%a-z]+')",
+        "('a-z'):find('[%a-]+')",
+        "('abab'):match('(ab)%1')",
+        "('abac'):match('(ab)%1')",
+        "('x'):match('%1')",
+        "('x'):match('(x')",
+        "('x'):match('x)')",
+        "('x'):match('%')",
+        "('x'):match('[x')",
+        "('x'):match('[x%')",
+        "('x'):match('%f')",
+        "('x'):match('%b')",
+        "('x'):match('%bx')",
+        "('a'):match('a-')",
+        "('aaa'):match('a-$')",
+        "('aaa'):match('a?a?a?a?$')",
+        "('(a)*'):match('(%(a%)*)')",
+        "('x*'):match('(x)*')",
+        "('\\0a\\0'):find('\\0', 2)",
+        "('\\0a\\0'):match('%z*')",
+        "('\\xe4'):match('[\\xe0-\\xff]')",
+        "('a\\nb'):match('a.b')",
+        "('%d'):match('%%d')",
+        "('x'):rep(50):match(('(x)'):rep(33))",
+        "('abc'):match('.', 2)",
+        "('abc'):match('^b', 2)",
+        "('abc'):find('b', 1, true)",
+        "('a,b,,c'):gsub(',', ';')",
+        "('one two'):match('(%a+) (%a+)')",
+        "('0x1F'):match('%x+', 3)",
+        "('A1 b2'):gsub('%u%d', '')",
+        "('a.b.c'):gsub('%.', '/')",
+        "('Hello'):gsub('%l', '.')",
+        "('x  y'):gsub('%s+', ' ')",
+        "('a;b'):match('%p')",
+        "('ab1'):match('%D+')",
+        "('ab1'):match('%A')",
+        "('\\t '):match('%C')",
+        "('abc'):find('c', -1)",
+        "('abc'):find('a', -10)",
+        "('abc'):gsub('(b)()', '%2')",
+        "('abc'):match('()()()')",
+        "('aXb'):match('()()')",
+        "('ab'):match('(a)(b)(c?)')",
+        "('x'):find('x', 2)",
+        "('x'):find('x', 3)",
+        "('123'):gsub('%d', 7)",
     };
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
         same(calls[i], true);
-    same("(function(s) local o = {} for a, b in s:gmatch('(%w)=(%w)') do o[#o + 1] = a .. b end return table.concat(o, ',') end)('a=1, b=2')", true);
-    same("(function(s) local o = {} for a in s:gmatch('%a*') do o[#o + 1] = '<' .. a .. '>' end return table.concat(o) end)('ab cd')", true);
-    same("(function(s) local o = {} for a in s:gmatch('()') do o[#o + 1] = a end return table.concat(o, ',') end)('abc')", true);
+    same("(function(s) local o = {} for a, b in s:gmatch('(%w)=(%w)') do o[#o + 1] = a .. b end return table.concat(o, "
+         "',') end)('a=1, b=2')",
+         true);
+    same("(function(s) local o = {} for a in s:gmatch('%a*') do o[#o + 1] = '<' .. a .. '>' end return table.concat(o) "
+         "end)('ab cd')",
+         true);
+    same("(function(s) local o = {} for a in s:gmatch('()') do o[#o + 1] = a end return table.concat(o, ',') "
+         "end)('abc')",
+         true);
     same("(function(s) local o = {} for a in s:gmatch('a', 2) do o[#o + 1] = a end return #o end)('aaa')", true);
 }
 
@@ -127,7 +205,8 @@ static uint32_t chance(uint32_t n)
 static void patterns_made_by_chance_match_as_lua_matches(void **state)
 {
     (void)state;
-    static const char *const parts[] = {"a", "b", ".", "%a", "%d", "[ab]", "[^a]", "(", ")", "()", "%1", "%b()", "%f[a]", "$", "^", "x", "[a-c]", "%%"};
+    static const char *const parts[] = {"a",  "b",  ".",    "%a",    "%d", "[ab]", "[^a]", "(",     ")",
+                                        "()", "%1", "%b()", "%f[a]", "$",  "^",    "x",    "[a-c]", "%%"};
     static const char repeats[] = "*+-?";
     seed = (uint32_t)dv_wall_us();
     print_message("seed %u\n", seed);
@@ -157,7 +236,8 @@ static void patterns_made_by_chance_match_as_lua_matches(void **state)
 static void a_pattern_that_takes_too_many_steps_is_refused(void **state)
 {
     (void)state;
-    expect("return ('a'):rep(300):find(('.-'):rep(8) .. 'b')", "! the pattern takes too many steps on a text of 300 bytes");
+    expect("return ('a'):rep(300):find(('.-'):rep(8) .. 'b')",
+           "! the pattern takes too many steps on a text of 300 bytes");
     expect("return ('x'):find(('a'):rep(5000) .. '.')", "! pattern too long (5001 bytes, at most 4096)");
     expect("return #('a'):rep(1e5):match('a*')", "100000");
     expect("return #('ab'):rep(1e5):gsub('a', '')", "100000");
@@ -179,7 +259,9 @@ static void pcre_finds_and_replaces(void **state)
     expect("return (native.regex_replace('x*', '\\xc3\\xa4', '-'))", "-\xc3\xa4-");
     expect("return select(2, native.regex_replace('a', 'banana', 'o'))", "3");
     expect("return select(2, native.regex_replace('z', 'banana', 'o'))", "0");
-    expect("local re = native.regex_compile 'a' return tostring(re == native.regex_compile 'a') .. native.regex_replace(re, 'a', 'b')", "trueb");
+    expect("local re = native.regex_compile 'a' return tostring(re == native.regex_compile 'a') .. "
+           "native.regex_replace(re, 'a', 'b')",
+           "trueb");
 }
 
 static void pcre_says_what_is_wrong_with_a_pattern(void **state)
@@ -193,7 +275,8 @@ static void pcre_says_what_is_wrong_with_a_pattern(void **state)
     expect("return native.regex_check('(a)', '$1$0')", "nil");
     expect("return native.regex_check('(a)', '$2')", "the pattern has no group '2'");
     expect("return native.regex_check('(a)', '${name}')", "the pattern has no group 'name'");
-    expect("return native.regex_check('(a)', 'cost $')", "a '$' in a replacement is followed by a group's number, {name} or another '$'");
+    expect("return native.regex_check('(a)', 'cost $')",
+           "a '$' in a replacement is followed by a group's number, {name} or another '$'");
     expect("return native.regex_test('(a', 'a')", "! bad pattern: missing closing parenthesis at offset 2");
     expect("return native.regex_test({}, 'a')", "! bad argument #1 to 'regex_test' (regex expected, got table)");
 }

@@ -93,7 +93,8 @@ static void expect_error(const char *text, const char *part)
 {
     result r = run(text);
     if (r.ok || r.fault.kind != DV_RUN_ERROR || !strstr(r.fault.message, part))
-        fail_msg("%s\n  gives ok=%d kind=%d '%s', wanted an error with '%s'", text, r.ok, r.fault.kind, r.fault.message, part);
+        fail_msg("%s\n  gives ok=%d kind=%d '%s', wanted an error with '%s'", text, r.ok, r.fault.kind, r.fault.message,
+                 part);
     assert_string_equal(r.fault.file, "rules/test.lua");
     assert_true(r.fault.line > 0);
 }
@@ -104,10 +105,37 @@ static void nothing_but_the_allow_list_is_reachable(void **state)
 {
     (void)state;
     static const char *const absent[] = {
-        "os",       "io",     "debug",    "package",      "load",         "loadstring", "loadfile", "dofile",         "require",
-        "print",    "rawget", "rawset",   "rawequal",     "rawlen",       "next",       "_G",       "collectgarbage", "setmetatable",
-        "getmetatable", "coroutine", "warn", "xpcall", "_VERSION", "string.dump", "string.pack", "string.unpack", "string.packsize", "table.move", "table.pack",
-        "math.random", "math.randomseed",
+        "os",
+        "io",
+        "debug",
+        "package",
+        "load",
+        "loadstring",
+        "loadfile",
+        "dofile",
+        "require",
+        "print",
+        "rawget",
+        "rawset",
+        "rawequal",
+        "rawlen",
+        "next",
+        "_G",
+        "collectgarbage",
+        "setmetatable",
+        "getmetatable",
+        "coroutine",
+        "warn",
+        "xpcall",
+        "_VERSION",
+        "string.dump",
+        "string.pack",
+        "string.unpack",
+        "string.packsize",
+        "table.move",
+        "table.pack",
+        "math.random",
+        "math.randomseed",
     };
     for (size_t i = 0; i < sizeof absent / sizeof *absent; i++) {
         char text[80];
@@ -115,10 +143,12 @@ static void nothing_but_the_allow_list_is_reachable(void **state)
         expect(text, "nil");
     }
     static const char *const present[] = {
-        "string.byte", "string.char",  "string.find",  "string.format", "string.gmatch", "string.gsub",  "string.len",   "string.lower",
-        "string.match", "string.rep",  "string.reverse", "string.sub",  "string.upper",  "table.concat", "table.insert", "table.remove",
-        "table.sort",  "table.unpack", "utf8.char",    "utf8.len",      "utf8.codes",    "utf8.codepoint", "utf8.offset", "math.floor",
-        "ipairs",      "pairs",        "type",         "tostring",      "tonumber",      "select",       "error",        "assert", "pcall",
+        "string.byte",  "string.char",  "string.find",  "string.format",  "string.gmatch",  "string.gsub",
+        "string.len",   "string.lower", "string.match", "string.rep",     "string.reverse", "string.sub",
+        "string.upper", "table.concat", "table.insert", "table.remove",   "table.sort",     "table.unpack",
+        "utf8.char",    "utf8.len",     "utf8.codes",   "utf8.codepoint", "utf8.offset",    "math.floor",
+        "ipairs",       "pairs",        "type",         "tostring",       "tonumber",       "select",
+        "error",        "assert",       "pcall",
     };
     for (size_t i = 0; i < sizeof present / sizeof *present; i++) {
         char text[80];
@@ -131,9 +161,20 @@ static void calls_of_what_is_absent_name_file_and_line(void **state)
 {
     (void)state;
     static const char *const calls[] = {
-        "os.execute('true')",   "io.open('/etc/passwd')", "debug.getregistry()",     "load('return 1')()",        "require 'os'",
-        "string.dump(pcall)",   "getmetatable('')",       "rawset(string, 'x', 1)",  "collectgarbage 'stop'",     "_G.x = 1",
-        "dofile 'x'",           "package.loadlib()",      "coroutine.wrap(pcall)()", "setmetatable({}, {__gc = 1})",
+        "os.execute('true')",
+        "io.open('/etc/passwd')",
+        "debug.getregistry()",
+        "load('return 1')()",
+        "require 'os'",
+        "string.dump(pcall)",
+        "getmetatable('')",
+        "rawset(string, 'x', 1)",
+        "collectgarbage 'stop'",
+        "_G.x = 1",
+        "dofile 'x'",
+        "package.loadlib()",
+        "coroutine.wrap(pcall)()",
+        "setmetatable({}, {__gc = 1})",
     };
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         char text[120];
@@ -177,7 +218,8 @@ static void libraries_and_the_string_metatable_are_read_only(void **state)
     expect_error("table.insert(string, 1)", "read-only");
     expect_error("table.sort(math)", "read-only");
     expect_error("(''):x()", "nil value");
-    expect_error("local s = 'x' s.rep = 1", "attempt to index a string value"); /* no __newindex: a string takes nothing */
+    expect_error("local s = 'x' s.rep = 1",
+                 "attempt to index a string value"); /* no __newindex: a string takes nothing */
 }
 
 static void error_objects_that_are_tables_run_no_code(void **state)
@@ -202,10 +244,13 @@ static void nothing_shows_an_address(void **state)
 static void pairs_goes_by_sorted_keys(void **state)
 {
     (void)state;
-    expect("local o = {} for k, v in pairs{b = 1, a = 2, [10] = 3, [-1] = 4, 'x', [2.5] = 5, [true] = 6} do o[#o + 1] = tostring(k) end "
+    expect("local o = {} for k, v in pairs{b = 1, a = 2, [10] = 3, [-1] = 4, 'x', [2.5] = 5, [true] = 6} do o[#o + 1] "
+           "= tostring(k) end "
            "return table.concat(o, ' ')",
            "-1 1 2.5 10 a b true");
-    expect("local t, o = {a = 1, b = 2, c = 3}, {} for k in pairs(t) do o[#o + 1] = k t.b = nil end return table.concat(o)", "ac");
+    expect("local t, o = {a = 1, b = 2, c = 3}, {} for k in pairs(t) do o[#o + 1] = k t.b = nil end return "
+           "table.concat(o)",
+           "ac");
     expect("for k in pairs{} do return k end", "nil");
     expect_error("for k in pairs{[{}] = 1} do end", "has no order");
 }
@@ -216,16 +261,20 @@ static void the_library_does_what_the_manual_says(void **state)
     expect("return ('ab'):rep(3, '-')", "ab-ab-ab");
     expect("return ('ab'):rep(0) .. ('x'):rep(-1) .. (''):rep(1 << 62)", "");
     expect("return ('aBc'):upper() .. ('aBc'):lower() .. ('abc'):reverse()", "ABCabccba");
-    expect("return ('%d|%5.2f|%-4s|%04x|%c|%s|%%|%g|%i'):format(7, 1.234, 'ab', 255, 65, nil, 0.5, 3)", "7| 1.23|ab  |00ff|A|nil|%|0.5|3");
+    expect("return ('%d|%5.2f|%-4s|%04x|%c|%s|%%|%g|%i'):format(7, 1.234, 'ab', 255, 65, nil, 0.5, 3)",
+           "7| 1.23|ab  |00ff|A|nil|%|0.5|3");
     expect("return ('%.3s|%5s'):format('abcdef', 'x')", "abc|    x");
     expect("return #('%s'):format(('x'):rep(1000))", "1000");
-    expect("return table.concat({1, 2, 'c'}, ',') .. table.concat({}, 'x') .. table.concat({'a', 'b', 'c'}, '', 2, 3)", "1,2,cbc");
-    expect("local t = {1, 3} table.insert(t, 2, 2) table.insert(t, 4) return table.concat(t) .. table.remove(t) .. table.remove(t, 1) .. #t",
+    expect("return table.concat({1, 2, 'c'}, ',') .. table.concat({}, 'x') .. table.concat({'a', 'b', 'c'}, '', 2, 3)",
+           "1,2,cbc");
+    expect("local t = {1, 3} table.insert(t, 2, 2) table.insert(t, 4) return table.concat(t) .. table.remove(t) .. "
+           "table.remove(t, 1) .. #t",
            "1234412");
     expect("return table.remove({})", "nil");
     expect("return select('#', table.unpack({1, nil, 3}, 1, 3))", "3");
     expect("local t = {5, 3, 9, 1} table.sort(t) return table.concat(t)", "1359");
-    expect("local t = {'b1', 'a1', 'b2', 'a2'} table.sort(t, function(a, b) return a:sub(1, 1) < b:sub(1, 1) end) return table.concat(t)",
+    expect("local t = {'b1', 'a1', 'b2', 'a2'} table.sort(t, function(a, b) return a:sub(1, 1) < b:sub(1, 1) end) "
+           "return table.concat(t)",
            "a1a2b1b2"); /* stable */
     expect("local n = 0 for i, v in ipairs{4, 5, nil, 6} do n = n + v end return n", "9");
     expect("return tostring(pcall(error, 'x'))", "false");
@@ -293,7 +342,8 @@ static const bomb bombs[] = {
     {"string.format('%99.99f', 1e308)", ENDS},
     {"string.format(('%s'):rep(100), table.unpack({}, 1, 99))", ERRS},
     {"local t = {3, 1, 2, 5, 4, 9, 8} table.sort(t, function() return true end)", ENDS},
-    {"local t, n = {}, 0 for i = 1, 1000 do t[i] = i end table.sort(t, function() n = n + 1 return n % 3 == 0 end)", ENDS},
+    {"local t, n = {}, 0 for i = 1, 1000 do t[i] = i end table.sort(t, function() n = n + 1 return n % 3 == 0 end)",
+     ENDS},
     {"local t = {3, 1, 2} table.sort(t, function(a, b) t[1] = nil t[3] = nil return a < b end)", ENDS | ERRS},
     {"table.sort({1, 2}, function() while true do end end)", TIME},
     {"table.sort({1, 2}, function() error 'x' end)", ERRS},
@@ -308,9 +358,12 @@ static const bomb bombs[] = {
     {"local function f() return ('x'):gsub('x', f) end f()", ERRS},
     {"local t = {} while true do t[#t + 1] = {} end", MEMORY | TIME},
     {"local s = 'x' while true do s = s .. s end", MEMORY | TIME},
-    {"local t = {} while true do pcall(function() while true do t[#t + 1] = ('x'):rep(1000) end end) end", MEMORY | TIME},
+    {"local t = {} while true do pcall(function() while true do t[#t + 1] = ('x'):rep(1000) end end) end",
+     MEMORY | TIME},
     {"local t = {} for i = 1, 1e9 do t[i] = function() return t end end", MEMORY | TIME},
-    {"local s = ('x'):rep(1e7) while true do pcall(function() local t = {} for i = 1, 100 do t[i] = s .. i end end) end", MEMORY | TIME},
+    {"local s = ('x'):rep(1e7) while true do pcall(function() local t = {} for i = 1, 100 do t[i] = s .. i end end) "
+     "end",
+     MEMORY | TIME},
 };
 
 static bool is_infinite(const bomb *b)
@@ -383,7 +436,8 @@ static void a_run_within_its_limits_is_not_disturbed(void **state)
 {
     (void)state;
     /* garbage far beyond the limit, little of it alive: collected in between */
-    result r = run_limited("local n = 0 for i = 1, 2e4 do n = n + #(('x'):rep(500) .. i) end return n", &(dv_sandbox_limits){.time_ms = 5000, .memory = 1 << 20});
+    result r = run_limited("local n = 0 for i = 1, 2e4 do n = n + #(('x'):rep(500) .. i) end return n",
+                           &(dv_sandbox_limits){.time_ms = 5000, .memory = 1 << 20});
     assert_true(r.ok);
     assert_string_equal(r.text, "10088894");
 }
@@ -431,7 +485,8 @@ static void the_innermost_rule_frame_is_named_not_a_script(void **state)
     assert_true(dv_sandbox_load(L, DV_TEXT("return function(f) local x = f() end"), "@scripts/helper.lua", &err));
     assert_true(dv_sandbox_call(L, 0, 1, &fault));
     lua_newtable(L);
-    assert_true(dv_sandbox_load(L, DV_TEXT("local call = ...\n\ncall(function()\n local a = nil + 1 end)"), "@rules/a.lua", &err));
+    assert_true(dv_sandbox_load(L, DV_TEXT("local call = ...\n\ncall(function()\n local a = nil + 1 end)"),
+                                "@rules/a.lua", &err));
     lua_insert(L, 1);
     assert_false(dv_sandbox_call(L, 1, 0, &fault));
     assert_string_equal(fault.file, "rules/a.lua");
@@ -480,11 +535,14 @@ static void trusted_scripts_get_metatables_but_no_finalizers(void **state)
     dv_sandbox_fault fault;
     lua_State *L = dv_sandbox_new(NULL, &err);
     dv_sandbox_push_trusted(L);
-    assert_true(dv_sandbox_load(L, DV_TEXT("local t = setmetatable({}, {__index = safe}) assert(t.string == string and next{} == nil)\n"
-                                           "setmetatable({}, {__gc = pcall})"),
-                                "@scripts/x.lua", &err));
+    assert_true(dv_sandbox_load(
+        L,
+        DV_TEXT("local t = setmetatable({}, {__index = safe}) assert(t.string == string and next{} == nil)\n"
+                "setmetatable({}, {__gc = pcall})"),
+        "@scripts/x.lua", &err));
     assert_false(dv_sandbox_call(L, 0, 0, &fault));
-    assert_string_equal(fault.message, "scripts/x.lua:2: bad argument #2 to 'setmetatable' (finalizers are not to be had)");
+    assert_string_equal(fault.message,
+                        "scripts/x.lua:2: bad argument #2 to 'setmetatable' (finalizers are not to be had)");
     assert_string_equal(fault.file, "scripts/x.lua");
     dv_sandbox_free(L);
 }

@@ -51,7 +51,8 @@ static void a_write_in_place_is_published_when_it_is_closed(void **state)
     char path[200];
     snprintf(path, sizeof path, "%s/a.lua", site);
     int fd = open(path, O_WRONLY | O_TRUNC);
-    static const char first[] = "rule 'a' (function() return 'hold', 'half' end)\n", second[] = "rule 'a' (function() return 'hold', 'whole' end)\n";
+    static const char first[] = "rule 'a' (function() return 'hold', 'half' end)\n",
+                      second[] = "rule 'a' (function() return 'hold', 'whole' end)\n";
     assert_true(write(fd, first, sizeof first - 1) > 0);
     /* longer than the quiet time: the text so far would load, but somebody still writes */
     for (int64_t until = dv_mono_ms() + 600; dv_mono_ms() < until;)
