@@ -76,36 +76,19 @@ static bool keep(void *user, const char *kind, const cJSON *body)
     return true;
 }
 
-static bool keep_all(void *user, const char *kind, const cJSON *body)
-{
-    return strcmp(kind, "row") != 0 || cJSON_AddItemToArray(user, cJSON_Duplicate(body, true));
-}
-
 /* What is not complete, with its reason, and how to look at it. */
-static void print_open(const dv_args *args, int64_t batch)
+static void print_open(const dv_args *args, int64_t batch, const cJSON *end)
 {
-    cJSON *jobs = cJSON_CreateArray(), *a = cJSON_CreateObject(), *job;
-    dv_error err = {0};
-    char x[64], y[64], z[64];
-    cJSON_AddNumberToObject(a, "batch", (double)batch);
-    cJSON_AddNumberToObject(a, "limit", 100000);
-    if (!dv_ask_quietly(args, "migrate.jobs", a, true, keep_all, jobs, &err))
-        fprintf(stderr, "%s\n", err.message);
-    int shown = 0;
-    cJSON_ArrayForEach(job, jobs)
+    const cJSON *problem;
+    char seed[64], state[64], uid[64], error[64];
+    cJSON_ArrayForEach(problem, cJSON_GetObjectItemCaseSensitive(end, "problems"))
     {
-        const char *state = dv_show(job, "state", x, sizeof x);
-        if (strcmp(state, "complete") == 0 || strcmp(state, "skipped") == 0)
-            continue;
-        if (++shown <= 20)
-            printf("  %-10s %s  %s\n", state, dv_show(job, "study_uid", y, sizeof y), dv_show(job, "error", z, sizeof z));
+        const char *study = dv_show(problem, "study_uid", uid, sizeof uid);
+        printf("  %-10s %s  %s\n", dv_show(problem, "state", state, sizeof state), *study ? study : dv_show(problem, "seed", seed, sizeof seed),
+               dv_show(problem, "error", error, sizeof error));
     }
-    if (shown > 20)
-        printf("  ... and %d more\n", shown - 20);
-    if (shown)
-        printf("see them with: drover batches show %lld --data %s; what rules kept out: drover quarantine list --data %s\n", (long long)batch,
-               dv_data_dir(args), dv_data_dir(args));
-    cJSON_Delete(jobs);
+    printf("all of it: drover batches show %lld --data %s; what rules kept out: drover quarantine list --data %s\n", (long long)batch,
+           dv_data_dir(args), dv_data_dir(args));
 }
 
 static int print_end(const dv_args *args, int64_t batch, const cJSON *end)
@@ -128,7 +111,7 @@ static int print_end(const dv_args *args, int64_t batch, const cJSON *end)
         printf("%s of %.0f studies; instances: %.0f at the source, %.0f here, %.0f explained\n", *comma == ' ' ? " 0" : "", total,
                number_in(end, "instances", "total"), number_in(end, "instances", "here"), number_in(end, "instances", "explained"));
         if (!all)
-            print_open(args, batch);
+            print_open(args, batch, end);
     }
     return all ? 0 : dv_error_lookup(DV_ERR_INCOMPLETE)->exit_code;
 }

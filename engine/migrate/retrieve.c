@@ -2,7 +2,9 @@
  *
  *   nothing here yet         one C-MOVE for the study
  *   little lacks             SERIES level for series that lack whole, IMAGE level for single instances
- *   a finer one is refused   one C-MOVE for the study after all
+ *   the third try            each missing instance in a C-MOVE of its own: many a peer ends a C-MOVE at the first instance that it
+ *                            cannot send, and so keeps back all that stand behind it
+ *   all finer are refused    one C-MOVE for the study after all
  *
  * The final answer ends nothing by itself: peers send it before their last C-STORE is done, or claim success for what they never sent (P1,
  * P15). A retrieve is over when everything asked for is here, or when nothing came for quiet_ms. */
@@ -13,6 +15,8 @@
 
 enum {
     MAX_MOVES = 32,      /* finer C-MOVEs for one study: more are slower than the whole study again */
+    MAX_SINGLE = 500,    /* instances asked for one by one */
+    SINGLE_TRY = 2,      /* ... when so many tries were in vain */
     UIDS_A_MOVE = 100,   /* 100 UIDs are 6.5 KB: within every peer's limit seen */
     STALLED_MS = 60000,  /* an instance that began to arrive and neither ends nor breaks off is waited for so long */
 };
@@ -83,6 +87,16 @@ static int by_series(const void *a, const void *b)
     return order ? order : dv_text_compare(x->sop, y->sop);
 }
 
+static bool one_by_one(const retrieve *r)
+{
+    return r->job->tries >= SINGLE_TRY && r->source->move_level == DV_DEPTH_INSTANCES && r->ev->fates[DV_FATE_MISSING] <= MAX_SINGLE;
+}
+
+static bool as_whole(const retrieve *r, const lack *l)
+{
+    return !one_by_one(r) && (l->missing == l->whole || r->source->move_level == DV_DEPTH_SERIES);
+}
+
 /* *MOVES: how many C-MOVEs it takes. False: memory. */
 static bool list_lacks(retrieve *r, lack **out, size_t *count, size_t *moves)
 {
@@ -106,8 +120,7 @@ static bool list_lacks(retrieve *r, lack **out, size_t *count, size_t *moves)
     for (size_t k = 0; k < *count; k++) {
         for (size_t i = 0; i < ev->count; i++)
             lacks[k].whole += dv_text_equal(ev->wanted[i].series, lacks[k].series);
-        bool whole = lacks[k].missing == lacks[k].whole || r->source->move_level == DV_DEPTH_SERIES;
-        *moves += whole ? 1 : (lacks[k].missing + UIDS_A_MOVE - 1) / UIDS_A_MOVE;
+        *moves += as_whole(r, &lacks[k]) ? 1 : (lacks[k].missing + UIDS_A_MOVE - 1) / UIDS_A_MOVE;
         if (*moves > MAX_MOVES)
             break; /* it will be the study; counting on would be quadratic in series for nothing */
     }
@@ -125,13 +138,13 @@ static bool refused(const dv_move_result *one)
     return dv_move_is_refused(one->status) && one->completed <= 0;
 }
 
-/* *FINE: the source could be asked so finely. */
+/* *FINE: the source could be asked so finely, at least for a part. */
 static bool move_lacks(retrieve *r, const lack *lacks, size_t count, bool *fine, dv_error *err)
 {
-    *fine = true;
+    *fine = false;
     for (size_t k = 0; k < count; k++) {
-        bool whole = lacks[k].missing == lacks[k].whole || r->source->move_level == DV_DEPTH_SERIES;
-        size_t step = whole ? lacks[k].missing : UIDS_A_MOVE;
+        bool whole = as_whole(r, &lacks[k]);
+        size_t step = whole ? lacks[k].missing : one_by_one(r) ? 1 : UIDS_A_MOVE;
         for (size_t i = 0; i < lacks[k].missing; i += step) {
             dv_buffer uids = {0};
             for (size_t j = i; !whole && j < i + step && j < lacks[k].missing; j++) {
@@ -147,10 +160,7 @@ static bool move_lacks(retrieve *r, const lack *lacks, size_t count, bool *fine,
             dv_buffer_free(&uids);
             if (!ok)
                 return false;
-            if (refused(&one)) {
-                *fine = false;
-                return true;
-            }
+            *fine = *fine || !refused(&one); /* a refused part does not keep the others back */
         }
     }
     return true;
@@ -162,7 +172,7 @@ static bool ask_for_missing(retrieve *r, dv_error *err)
     lack *lacks = NULL;
     size_t count = 0, moves = 0;
     bool nothing_here = ev->fates[DV_FATE_MISSING] >= (int64_t)ev->count, fine = false;
-    if (ev->level == 'A' && !nothing_here && !r->job->full_repull && r->source->move_level != DV_DEPTH_STUDY) {
+    if (ev->level == 'A' && (!nothing_here || one_by_one(r)) && !r->job->full_repull && r->source->move_level != DV_DEPTH_STUDY) {
         if (!list_lacks(r, &lacks, &count, &moves))
             return dv_fail(err, DV_ERR_MEMORY, "out of memory for what a study lacks");
         if (count && moves <= MAX_MOVES && !move_lacks(r, lacks, count, &fine, err))

@@ -10,17 +10,20 @@
 #include <time.h>
 
 enum { IDLE, ARMED, SIGNALLED, DELIVERED, PHASES };
-enum { LOOK_MS = 5, QUIET_MS = 1000 };
+enum { LOOK_MS = 5, QUIET_MS = 1000, WALL_FACTOR = 50 };
 
 /* state is run number * PHASES + phase: the watchdog's change of phase fails when the run it looked at is over. */
 typedef struct slot {
     /* owned by its thread */
     lua_State *L;
     /* shared */
-    _Atomic int64_t deadline; /* dv_mono_ms */
+    _Atomic int64_t deadline;   /* dv_mono_ms: not looked at more closely before */
+    _Atomic int64_t cpu_limit;  /* ns of the thread's own clock */
+    _Atomic int64_t last_limit; /* dv_mono_ms: the end whatever the clocks say */
     atomic_ulong state;
     /* under the lock */
     pthread_t thread;
+    clockid_t clock;
     struct slot *next;
 } slot;
 
@@ -54,6 +57,18 @@ static void on_signal(int number)
     errno = kept;
 }
 
+static int64_t cpu_ns(clockid_t clock)
+{
+    struct timespec t;
+    return clock_gettime(clock, &t) == 0 ? (int64_t)t.tv_sec * 1000000000 + t.tv_nsec : INT64_MAX;
+}
+
+/* A rule pays for what it uses: on a busy host it may stand still for long, and that is no fault of its. */
+static bool is_over(const slot *s, int64_t now)
+{
+    return now >= atomic_load(&s->deadline) && (cpu_ns(s->clock) >= atomic_load(&s->cpu_limit) || now >= atomic_load(&s->last_limit));
+}
+
 /* Signals whoever is over its time; returns how many are armed. A rule that was signalled is signalled again at the
  * next look. */
 static int look(int64_t now)
@@ -64,7 +79,7 @@ static int look(int64_t now)
         if (phase == IDLE)
             continue;
         armed++;
-        if (phase != SIGNALLED && now >= atomic_load(&s->deadline) &&
+        if (phase != SIGNALLED && is_over(s, now) &&
             atomic_compare_exchange_strong(&s->state, &state, state - phase + SIGNALLED))
             pthread_kill(s->thread, signal_number());
     }
@@ -158,6 +173,8 @@ static bool enlist(dv_error *err)
         return dv_fail(err, DV_ERR_MEMORY, "no memory to watch over the rules of one more thread");
     }
     s->thread = pthread_self();
+    if (pthread_getcpuclockid(s->thread, &s->clock) != 0)
+        s->clock = CLOCK_MONOTONIC; /* then wall time it is */
     let_through();
     mine = s;
     pthread_mutex_lock(&lock);
@@ -173,7 +190,10 @@ bool dv_watchdog_arm(lua_State *L, int ms, dv_error *err)
         return false;
     slot *s = mine;
     s->L = L;
-    atomic_store(&s->deadline, dv_mono_ms() + ms);
+    int64_t now = dv_mono_ms();
+    atomic_store(&s->cpu_limit, cpu_ns(s->clock == CLOCK_MONOTONIC ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID) + (int64_t)ms * 1000000);
+    atomic_store(&s->last_limit, now + (int64_t)ms * WALL_FACTOR);
+    atomic_store(&s->deadline, now + ms);
     unsigned long state = atomic_load(&s->state);
     atomic_store(&s->state, state - state % PHASES + PHASES + ARMED);
     if (atomic_load(&asleep)) {

@@ -16,7 +16,7 @@
 
 #include <lua.h>
 
-/* After MS milliseconds dv_sandbox_interrupt(L) is called in this thread. One at a time a thread; the first call starts
+/* After MS milliseconds of this thread's CPU time (or 50 times that on the clock) dv_sandbox_interrupt(L) is called in this thread. One at a time a thread; the first call starts
  * the watchdog. False: its thread could not be started (MEMORY). */
 bool dv_watchdog_arm(lua_State *L, int ms, dv_error *err);
 void dv_watchdog_disarm(void);

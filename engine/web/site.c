@@ -155,6 +155,7 @@ bool dv_site_serve(dv_site *site, dv_error *err)
 void dv_site_close(dv_site *site)
 {
     dv_migrate *m = atomic_load(&site->migrate);
+    dv_migrate_quiesce(m); /* while instances still come in: what stops then costs no job a try */
     if (site->scp)
         dv_scp_stop(site->scp, 10000);
     atomic_store(&site->migrate, NULL);

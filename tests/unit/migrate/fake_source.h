@@ -25,6 +25,7 @@ typedef struct fake_study {
     int counted;            /* NumberOfStudyRelatedInstances; -1: series x images, -2: not said */
     bool excluded, rejected; /* what our "rules" do with its first instance of each series */
     int lost;               /* so many instances a C-MOVE do not come, while it says success */
+    int unsendable;         /* its n-th instance (from 1) cannot be sent: a C-MOVE that meets it ends there with C000 */
     int moves;              /* how often it was asked for */
     int sent;
 } fake_study;
@@ -320,6 +321,10 @@ static void move_one(fake_study *s, dv_dataset *q, dv_move_result *out)
         for (int k = 0; k < s->images; k++) {
             if ((by_series.len && !dv_text_is(by_series, series_uid(s, i, series))) || (by_sop.len && !lists(by_sop, sop_uid(s, i, k, sop))))
                 continue;
+            if (s->unsendable == i * s->images + k + 1) {
+                out->status = 0xC000;
+                return;
+            }
             out->completed++;
             if (fake.no_instances || lost-- > 0 || limit-- <= 0)
                 continue;
