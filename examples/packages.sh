@@ -9,11 +9,12 @@
 packages_of() {
     case "$1" in
     # what CMake looks for
-    build) echo cmake ninja-build gcc g++ pkg-config lua5.4 liblua5.4-dev libsqlite3-dev libssl-dev libcjson-dev libpcre2-dev \
+    build) echo cmake ninja-build gcc g++ pkg-config lua5.4 liblua5.4-dev libsqlite3-dev libpq-dev libssl-dev libcjson-dev libpcre2-dev \
         libevent-dev libcmocka-dev zlib1g-dev libdcmtk-dev dcmtk uthash-dev ;;
     # the legacy PACS, the tools that feed it, and one that sums up what happened
     peers) echo orthanc dcmtk sqlite3 ;;
-    test) echo python3 strace libasan8 libubsan1 ;;
+    # postgresql: its binaries; the tests run them in a private directory
+    test) echo python3 strace libasan8 libubsan1 postgresql ;;
     # tests/run.sh --all: fuzz targets, a bare system, fresh clocks
     all) echo clang llvm mmdebstrap ;;
     *) echo "packages.sh: there is no group '$1'" >&2; return 1 ;;
@@ -46,14 +47,21 @@ install_packages() (
     fi
     echo "installing ${#missing[@]} packages: ${missing[*]}"
 
-    policy=/usr/sbin/policy-rc.d
+    policy=/usr/sbin/policy-rc.d clusters=/etc/postgresql-common/createcluster.conf
     before=$(enabled_services)
     log=$(mktemp)
-    trap 'rm -f $log; as_root rm -f $policy; [ ! -e $policy.before ] || as_root mv $policy.before $policy' EXIT
+    trap 'rm -f $log; [ ! -e $clusters.before ] || as_root mv $clusters.before $clusters; as_root rm -f $policy; [ ! -e $policy.before ] || as_root mv $policy.before $policy' EXIT
     trap 'exit 130' INT TERM
     [ ! -e $policy ] || as_root mv $policy $policy.before
     printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
     as_root chmod 755 $policy
+
+    # PostgreSQL's package would make a cluster and run it: not while we install.
+    if [[ " ${missing[*]} " == *" postgresql "* ]]; then
+        as_root mkdir -p "$(dirname $clusters)"
+        [ ! -e $clusters ] || as_root cp -p $clusters $clusters.before
+        echo 'create_main_cluster = false' | as_root tee -a $clusters >/dev/null
+    fi
 
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update &&
         as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Dpkg::Use-Pty=0 install --no-install-recommends "${missing[@]}" >"$log" 2>&1

@@ -66,13 +66,36 @@ echo "built build/dev (AddressSanitizer, UBSan) and build/release in $((SECONDS 
 
 wanted layers && suite layers 60 tests/layers.sh
 
-for test in $(ctest --test-dir build/dev --show-only=json-v1 | python3 -c '
+# NAME=PROGRAM of each unit test
+tests() {
+    ctest --test-dir build/dev --show-only=json-v1 | python3 -c '
 import json, sys
 for t in json.load(sys.stdin)["tests"]:
-    if "command" in t: print(t["name"] + "=" + t["command"][0])'); do
+    if "command" in t: print(t["name"] + "=" + t["command"][0])'
+}
+
+for test in $(tests); do
     # A filter may also be words of one sentence; then its whole file runs.
     if wanted "${test%%=*}" || strings -a "${test#*=}" | grep -q "$only"; then
         suite "unit/${test%%=*}" 300 env CMOCKA_MESSAGE_OUTPUT=TAP "${test#*=}"
+    fi
+done
+
+# The same suites once more on PostgreSQL: a server of its own, stopped by its pid.
+postgres=$PWD/$logs/postgres.out server=
+with_postgres=$(tests | grep -E '^(db/|catalog/test_(catalog|instances|peers|query)|migrate/|ingest/test_intake)')
+for test in $with_postgres; do
+    if wanted "${test%%=*}" || wanted "unit-pg/${test%%=*}"; then
+        if [ -z "$server" ]; then
+            server=$(mktemp -u /tmp/drover-pg-XXXXXX)
+            trap 'python3 tests/integration/lib/postgres.py stop "$server"' EXIT
+            dsn=$(python3 tests/integration/lib/postgres.py start "$server" 2>"$postgres") || {
+                failed=$((failed + 1))
+                echo "unit-pg: PostgreSQL does not run: $(tail -n 1 "$postgres")"
+                break
+            }
+        fi
+        suite "unit-pg/${test%%=*}" 300 env CMOCKA_MESSAGE_OUTPUT=TAP DROVER_TEST_PG="$dsn" "${test#*=}"
     fi
 done
 

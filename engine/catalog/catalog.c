@@ -101,25 +101,29 @@ static bool site_put(dv_db *db, const char *name, int64_t value, dv_error *err)
         name, text);
 }
 
-static bool upgrade(dv_db *db, dv_error *err)
+/* All steps in one transaction, under a lock: two programs that start at once do not both upgrade. */
+static bool upgrade_steps(dv_db *db, dv_error *err)
 {
     bool has = false;
     int64_t version = 0;
-    if (!dv_db_has_table(db, "site", &has, err) || (has && !site_int(db, "schema", 0, &version, err)))
+    if (!dv_db_lock(db, err) || !dv_db_has_table(db, "site", &has, err) || (has && !site_int(db, "schema", 0, &version, err)))
         return false;
     if (version > dv_schema_version)
         return dv_fail(err, DV_ERR_CONFIG,
                        "the catalog has schema version %lld, this program knows up to %d; use the newer program",
                        (long long)version, dv_schema_version);
-    for (; version < dv_schema_version; version++) {
-        bool ok = dv_db_begin(db, true, err) && dv_db_script(db, dv_schema_steps[version], err) &&
-                  site_put(db, "schema", version + 1, err) && dv_db_commit(db, err);
-        if (!ok) {
-            dv_db_rollback(db);
+    for (; version < dv_schema_version; version++)
+        if (!dv_db_script(db, dv_schema_steps[version], err) || !site_put(db, "schema", version + 1, err))
             return dv_error_context(err, "schema version %lld to %lld", (long long)version, (long long)version + 1);
-        }
-    }
     return true;
+}
+
+static bool upgrade(dv_db *db, dv_error *err)
+{
+    if (dv_db_begin(db, true, err) && upgrade_steps(db, err) && dv_db_commit(db, err))
+        return true;
+    dv_db_rollback(db);
+    return false;
 }
 
 /* What the last stop left, and the mark that this run has begun. */

@@ -155,10 +155,7 @@ static dv_rows *instance_page(dv_db *db, dv_text uid, int64_t after, dv_error *e
     return dv_db_query(
         db, err,
         INSTANCE_SELECT
-        " WHERE +i.id > $2 AND (i.sop_uid = $1 OR i.received_sop_uid = $1"
-        " OR i.series IN (SELECT id FROM series WHERE series_uid = $1)"
-        " OR i.series IN (SELECT x.id FROM series x JOIN studies y ON y.id = x.study WHERE y.study_uid = $1)"
-        " OR i.origin IN (SELECT id FROM origins WHERE received_series_uid = $1 OR received_study_uid = $1))"
+        " WHERE +i.id > $2 AND " DV_INSTANCE_BY_UID
         " ORDER BY +i.id LIMIT $3",
         "tii", uid, after, (int64_t)PAGE);
 }

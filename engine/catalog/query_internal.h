@@ -29,4 +29,15 @@ void dv_sql_and(dv_sql *sql);
 void dv_sql_text(dv_sql *sql, dv_text value);
 void dv_sql_int(dv_sql *sql, int64_t value);
 
+/* Instances i by a UID ($1) of any level, stored or received: each branch goes by its index on both engines (an OR of subqueries makes
+ * PostgreSQL read all instances). */
+#define DV_INSTANCE_BY_UID                                                                                             \
+    "i.id IN (SELECT a.id FROM instances a WHERE a.sop_uid = $1"                                                       \
+    " UNION SELECT a.id FROM instances a WHERE a.received_sop_uid = $1"                                                \
+    " UNION SELECT a.id FROM series b JOIN instances a ON a.series = b.id WHERE b.series_uid = $1"                     \
+    " UNION SELECT a.id FROM studies c JOIN series b ON b.study = c.id JOIN instances a ON a.series = b.id"            \
+    " WHERE c.study_uid = $1"                                                                                          \
+    " UNION SELECT a.id FROM origins d JOIN instances a ON a.origin = d.id WHERE d.received_series_uid = $1"           \
+    " UNION SELECT a.id FROM origins d JOIN instances a ON a.origin = d.id WHERE d.received_study_uid = $1)"
+
 #endif

@@ -4,6 +4,12 @@
 
 enum { MAX_VALUES = 64 }; /* parameters of one statement; the widest insert has 26 */
 
+bool dv_db_is_postgres(const char *dsn)
+{
+    dv_text t = dv_text_of(dsn);
+    return dv_text_starts(t, DV_TEXT("postgres://")) || dv_text_starts(t, DV_TEXT("postgresql://")) || dv_text_starts(t, DV_TEXT("host="));
+}
+
 dv_db *dv_db_open(const char *dsn, dv_db_mode mode, dv_error *err)
 {
     dv_text t = dv_text_of(dsn);
@@ -11,12 +17,8 @@ dv_db *dv_db_open(const char *dsn, dv_db_mode mode, dv_error *err)
         dv_fail(err, DV_ERR_CONFIG, "the database has no name; give a file path");
         return NULL;
     }
-    if (dv_text_starts(t, DV_TEXT("postgres://")) || dv_text_starts(t, DV_TEXT("postgresql://")) ||
-        dv_text_starts(t, DV_TEXT("host="))) {
-        dv_fail(err, DV_ERR_UNSUPPORTED,
-                "'%s' is a PostgreSQL database, which this build cannot open; give a file path for SQLite", dsn);
-        return NULL;
-    }
+    if (dv_db_is_postgres(dsn))
+        return dv_postgres_open(dsn, mode, err);
     return dv_sqlite_open(dsn, mode, err);
 }
 
@@ -191,6 +193,16 @@ bool dv_db_begin(dv_db *db, bool full, dv_error *err)
     return db->driver->begin(db, full, err);
 }
 
+bool dv_db_lock(dv_db *db, dv_error *err)
+{
+    return !db->driver->lock || db->driver->lock(db, err);
+}
+
+int64_t dv_db_reconnects(const dv_db *db)
+{
+    return db->reconnects;
+}
+
 bool dv_db_in_transaction(const dv_db *db)
 {
     return db->driver->in_transaction(db);
@@ -208,6 +220,7 @@ void dv_db_rollback(dv_db *db)
 {
     if (db->driver->in_transaction(db))
         run(db, "ROLLBACK", NULL, 0, NULL);
+    db->began = false;
 }
 
 bool dv_db_savepoint(dv_db *db, dv_error *err)

@@ -31,8 +31,11 @@ typedef struct dv_value {
 
 typedef enum dv_db_mode { DV_DB_WRITE, DV_DB_READ, DV_DB_CREATE } dv_db_mode;
 
-/* DSN is a file path (SQLite); "postgres://..." or "host=..." is PostgreSQL (issue 2). SQLite is set to WAL, synchronous NORMAL,
- * foreign keys on; automatic checkpoints off for the writer. NULL on failure. */
+/* DSN is a file path (SQLite); "postgres://...", "postgresql://..." or "host=..." is PostgreSQL. SQLite is set to WAL, synchronous NORMAL,
+ * foreign keys on; automatic checkpoints off for the writer. PostgreSQL commits without waiting for the disk unless FULL; a connection that
+ * is lost fails what runs (DB) and is made anew by the next transaction, or the next statement outside one. Messages name the DSN without
+ * its password. NULL on failure. */
+bool dv_db_is_postgres(const char *dsn);
 dv_db *dv_db_open(const char *dsn, dv_db_mode mode, dv_error *err);
 void dv_db_close(dv_db *db);
 const char *dv_db_engine(const dv_db *db); /* "sqlite 3.40.1" */
@@ -40,7 +43,7 @@ const char *dv_db_engine(const dv_db *db); /* "sqlite 3.40.1" */
 /* Runs a statement without a result. */
 bool dv_db_exec(dv_db *db, dv_error *err, const char *sql, const char *types, ...);
 bool dv_db_exec_values(dv_db *db, dv_error *err, const char *sql, const dv_value *values, size_t count);
-/* Several statements separated by ';', no parameters: schemas. */
+/* Several statements separated by ';', no parameters: schemas, written as SQLite reads them (db/script.h). */
 bool dv_db_script(dv_db *db, const char *sql, dv_error *err);
 /* NULL on failure. At most one open result a statement text. The arguments need not outlive the call. INSERT, UPDATE, DELETE with
  * RETURNING have done all their work when the first row is there. */
@@ -69,6 +72,10 @@ bool dv_db_begin(dv_db *db, bool full, dv_error *err);
 /* On failure the transaction is rolled back. */
 bool dv_db_commit(dv_db *db, dv_error *err);
 void dv_db_rollback(dv_db *db);
+/* Inside a transaction: until it ends no other does the same on this database (SQLite: true of every transaction). For upgrades. */
+bool dv_db_lock(dv_db *db, dv_error *err);
+/* How often a lost connection was made anew; the rows of the last moments before may be lost with a server that broke down. */
+int64_t dv_db_reconnects(const dv_db *db);
 /* False too when the database itself has rolled the transaction back (disk full, I/O error). */
 bool dv_db_in_transaction(const dv_db *db);
 /* One level of savepoint inside a transaction. */
@@ -76,9 +83,9 @@ bool dv_db_savepoint(dv_db *db, dv_error *err);
 bool dv_db_release(dv_db *db, dv_error *err);
 /* False when that cannot be done because the whole transaction is gone. */
 bool dv_db_rollback_to(dv_db *db);
-/* SQLite: PASSIVE checkpoint; *LEFT (may be NULL) bytes of the log that could not be moved yet, 0: all is in the file and synced. */
+/* PostgreSQL: all that was committed is on the disk. SQLite: PASSIVE checkpoint; *LEFT (may be NULL) bytes of the log that could not be moved yet, 0: all is in the file and synced. */
 bool dv_db_checkpoint(dv_db *db, int64_t *left, dv_error *err);
-/* Bytes of the log after the last commit of this connection (SQLite; else 0). */
+/* Bytes of the log after the last commit of this connection (PostgreSQL: sent since the last checkpoint). */
 int64_t dv_db_log_bytes(const dv_db *db);
 
 #endif

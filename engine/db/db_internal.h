@@ -1,4 +1,4 @@
-/* db_internal.h: what a database driver gives to db.c. A driver is one file: sqlite.c, postgres.c (issue 2).
+/* db_internal.h: what a database driver gives to db.c. A driver is one file: sqlite.c, postgres.c.
  * dv_db and dv_rows are the heads of the driver's own structures. */
 #ifndef DV_DB_DB_INTERNAL_H
 #define DV_DB_DB_INTERNAL_H
@@ -8,6 +8,7 @@
 typedef struct dv_db_driver {
     void (*close)(dv_db *db);
     bool (*has_table)(dv_db *db, const char *name, bool *has, dv_error *err);
+    bool (*lock)(dv_db *db, dv_error *err); /* NULL: a transaction is one already */
     bool (*script)(dv_db *db, const char *sql, dv_error *err);
     /* KEEP: the values must be copied, since the caller's may be gone when the rows are read. */
     dv_rows *(*query)(dv_db *db, const char *sql, const dv_value *values, size_t count, bool keep, dv_error *err);
@@ -29,6 +30,8 @@ struct dv_db {
     char engine[64];
     int64_t changes;
     int64_t log_bytes;
+    int64_t reconnects;
+    bool began; /* PostgreSQL: a transaction was begun at the server */
 };
 
 struct dv_rows {
@@ -36,5 +39,6 @@ struct dv_rows {
 };
 
 dv_db *dv_sqlite_open(const char *path, dv_db_mode mode, dv_error *err);
+dv_db *dv_postgres_open(const char *dsn, dv_db_mode mode, dv_error *err);
 
 #endif

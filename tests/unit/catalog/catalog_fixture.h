@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "catalog/catalog.h"
+#include "engine.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +13,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-static char folder[64], path[96];
+static char folder[64], path[DSN_SIZE];
 static dv_catalog *cat;
 static dv_error err;
 static char uids[4][70];
@@ -23,7 +24,10 @@ static int open_catalog(void **state)
     snprintf(folder, sizeof folder, "/tmp/dv-catalog-XXXXXX");
     if (!mkdtemp(folder))
         return -1;
-    snprintf(path, sizeof path, "%s/catalog.db", folder);
+    char file[96];
+    snprintf(file, sizeof file, "%s/catalog.db", folder);
+    if (!new_database(file, path))
+        return -1;
     cat = dv_catalog_open(path, &err);
     return cat ? 0 : -1;
 }
@@ -33,7 +37,7 @@ static int close_catalog(void **state)
     (void)state;
     dv_catalog_close(cat);
     cat = NULL;
-    return dv_remove_tree(folder, NULL) ? 0 : -1;
+    return drop_database(path) && dv_remove_tree(folder, NULL) ? 0 : -1;
 }
 
 static const uint8_t hash_a[32] = {1}, hash_b[32] = {2}, hash_c[32] = {3};

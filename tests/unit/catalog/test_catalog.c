@@ -68,7 +68,10 @@ static void a_write_inside_a_write_is_refused_not_a_deadlock(void **state)
 
 static bool look_full(dv_db *db, void *user, dv_error *e)
 {
-    return dv_db_int(db, -1, user, e, "PRAGMA synchronous", "");
+    return dv_db_int(db, -1, user, e,
+                     on_postgres() ? "SELECT CASE current_setting('synchronous_commit') WHEN 'on' THEN 2 ELSE 1 END"
+                                   : "PRAGMA synchronous",
+                     "");
 }
 
 static void full_is_in_force_for_who_asks_it(void **state)
@@ -228,7 +231,7 @@ static void a_clean_stop_is_known_at_the_next_start(void **state)
     assert_true(write_one("a"));
     dv_catalog_close(cat);
     cat = NULL;
-    char wal[128];
+    char wal[DSN_SIZE + 8];
     snprintf(wal, sizeof wal, "%s-wal", path);
     assert_int_equal(access(wal, F_OK), -1);
     int64_t clean = -1;

@@ -144,24 +144,48 @@ static void a_date_that_is_none_is_named(void **state)
 
 /* ---- every search goes by an index ---- */
 
+/* What SQLite's plan says, in PostgreSQL's words. */
+static const char *in_words(const char *part)
+{
+    static const char *const words[][2] = {{"studies_name_key (name_key>? AND name_key<?)", "studies_name_key"},
+                                           {"study_uid=?", "studies_study_uid_key"},
+                                           {"modality=?", "study_modalities_pkey"},
+                                           {"INTEGER PRIMARY KEY (rowid<?)", "studies_pkey"},
+                                           {"SCAN s", "studies_"}};
+    for (size_t i = 0; part && on_postgres() && i < sizeof words / sizeof *words; i++)
+        if (strcmp(part, words[i][0]) == 0)
+            return words[i][1];
+    return part;
+}
+
+static const char *scan(void)
+{
+    return on_postgres() ? "Seq Scan" : "SCAN";
+}
+
 static void plan_of(const char *sql, const dv_value *values, size_t count, char *plan, size_t size)
 {
     char text[2048];
     plan[0] = '\0';
-    snprintf(text, sizeof text, "EXPLAIN QUERY PLAN %s", sql);
+    snprintf(text, sizeof text, "%s %s", on_postgres() ? "EXPLAIN (COSTS OFF)" : "EXPLAIN QUERY PLAN", sql);
+    if (on_postgres()) /* small tables are read whole where an index would do */
+        assert_true(dv_db_script(dv_catalog_reader(cat, &err), "SET enable_seqscan TO off", &err));
     dv_rows *r = dv_db_query_values(dv_catalog_reader(cat, &err), &err, text, values, count);
     if (!r)
         fail_msg("%s", err.message);
     while (dv_rows_next(r)) {
         size_t n = strlen(plan);
-        snprintf(plan + n, size - n, "%.*s; ", DV_ARG(dv_rows_text(r, 3)));
+        snprintf(plan + n, size - n, "%.*s; ", DV_ARG(dv_rows_text(r, on_postgres() ? 0 : 3)));
     }
     assert_true(dv_rows_close(r, &err));
 }
 
 static void check_plan(dv_study_query q, int64_t before, const char *index, const char *other)
 {
-    char plan[1024];
+    char plan[4096];
+    bool all = strcmp(index, "SCAN s") == 0;
+    index = in_words(index);
+    other = in_words(other);
     dv_arena arena;
     dv_arena_init(&arena, 0);
     dv_sql sql = {.arena = &arena};
@@ -169,7 +193,7 @@ static void check_plan(dv_study_query q, int64_t before, const char *index, cons
     plan_of(sql.text.at, sql.values, sql.count, plan, sizeof plan);
     if (!strstr(plan, index) || (other && !strstr(plan, other)))
         fail_msg("not by %s %s: %s\n%s", index, other ? other : "", plan, sql.text.at);
-    if (strcmp(index, "SCAN s") != 0 && strstr(plan, "SCAN"))
+    if (!all && strstr(plan, scan()))
         fail_msg("a scan: %s\n%s", plan, sql.text.at);
     dv_buffer_free(&sql.text);
     dv_arena_free(&arena);
@@ -262,18 +286,15 @@ static void more_than_a_page_of_instances_comes_whole_and_once(void **state)
 static void an_instance_is_searched_by_indexes_only(void **state)
 {
     (void)state;
-    char plan[2048];
+    char plan[8192];
     dv_value v[] = {{.type = 't', .t = DV_TEXT("1.2")}, {.type = 'i'}, {.type = 'i', .i = 10}};
     /* the text of query.c, shortened to what chooses the way */
     plan_of("SELECT i.id FROM instances i JOIN series se ON se.id = i.series JOIN studies st ON st.id = se.study JOIN "
             "origins o ON o.id = i.origin"
-            " WHERE +i.id > $2 AND (i.sop_uid = $1 OR i.received_sop_uid = $1"
-            " OR i.series IN (SELECT id FROM series WHERE series_uid = $1)"
-            " OR i.series IN (SELECT x.id FROM series x JOIN studies y ON y.id = x.study WHERE y.study_uid = $1)"
-            " OR i.origin IN (SELECT id FROM origins WHERE received_series_uid = $1 OR received_study_uid = $1))"
+            " WHERE +i.id > $2 AND " DV_INSTANCE_BY_UID
             " ORDER BY +i.id LIMIT $3",
             v, 3, plan, sizeof plan);
-    if (strstr(plan, "SCAN") || !strstr(plan, "instances_sop") || !strstr(plan, "instances_received") ||
+    if (strstr(plan, scan()) || !strstr(plan, "instances_sop") || !strstr(plan, "instances_received") ||
         !strstr(plan, "instances_series") || !strstr(plan, "instances_origin"))
         fail_msg("%s", plan);
 }

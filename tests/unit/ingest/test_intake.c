@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "engine.h"
 #include "catalog/query.h"
 #include "dicom/deflate.h"
 #include "dicom/write.h"
@@ -16,7 +17,7 @@
 #include <unistd.h>
 
 typedef struct site {
-    char folder[64];
+    char folder[64], dsn[DSN_SIZE];
     dv_store *store;
     dv_catalog *catalog;
     dv_ingest *ingest;
@@ -26,11 +27,9 @@ typedef struct site {
 
 static void open_site(site *s)
 {
-    char dsn[96];
-    snprintf(dsn, sizeof dsn, "%s/catalog.db", s->folder);
     s->store = dv_store_open(s->folder, &s->err);
     assert_non_null(s->store);
-    s->catalog = dv_catalog_open(dsn, &s->err);
+    s->catalog = dv_catalog_open(s->dsn, &s->err);
     if (!s->catalog)
         fail_msg("%s", s->err.message);
     s->ingest = dv_ingest_new(s->store, s->catalog, NULL, &s->err);
@@ -49,6 +48,9 @@ static int setup(void **state)
     site *s = calloc(1, sizeof *s);
     strcpy(s->folder, "/var/tmp/drover-ingest-XXXXXX");
     assert_non_null(mkdtemp(s->folder));
+    char file[96];
+    snprintf(file, sizeof file, "%s/catalog.db", s->folder);
+    assert_true(new_database(file, s->dsn));
     dv_arena_init(&s->arena, 0);
     open_site(s);
     *state = s;
@@ -60,6 +62,7 @@ static int teardown(void **state)
     site *s = *state;
     close_site(s);
     dv_arena_free(&s->arena);
+    assert_true(drop_database(s->dsn));
     dv_remove_tree(s->folder, NULL);
     free(s);
     return 0;

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "catalog/query.h"
 #include "dicom/write.h"
+#include "engine.h"
 #include "migrate/migrate_internal.h"
 
 #include <setjmp.h>
@@ -52,7 +53,7 @@ static struct {
 
 /* One question at a time: workers meet at the catalog and the engine's own locks, not in the fake. */
 static pthread_mutex_t fake_lock = PTHREAD_MUTEX_INITIALIZER;
-static char folder[64], path[96];
+static char folder[64], path[DSN_SIZE];
 static dv_error err;
 
 /* ---- the network ---- */
@@ -435,7 +436,10 @@ static int set_up(void **state)
     snprintf(folder, sizeof folder, "/tmp/dv-migrate-XXXXXX");
     if (!mkdtemp(folder))
         return -1;
-    snprintf(path, sizeof path, "%s/catalog.db", folder);
+    char file[96];
+    snprintf(file, sizeof file, "%s/catalog.db", folder);
+    if (!new_database(file, path))
+        return -1;
     fake.catalog = dv_catalog_open(path, &err);
     if (!fake.catalog || !dv_catalog_write(fake.catalog, true, write_peer, NULL, &err)) {
         print_error("%s\n", err.message);
@@ -450,7 +454,7 @@ static int tear_down(void **state)
     dv_migrate_stop(fake.m);
     dv_catalog_close(fake.catalog);
     peer_settings = "{\"quiet_ms\": 20}";
-    return dv_remove_tree(folder, NULL) ? 0 : -1;
+    return drop_database(path) && dv_remove_tree(folder, NULL) ? 0 : -1;
 }
 
 static inline fake_study *add_study(const char *uid, const char *accession, int series, int images)
@@ -505,6 +509,18 @@ static inline const char *one_text(int slot, const char *sql)
     text_buf[slot][0] = '\0';
     if (dv_rows_next(r))
         dv_text_copy(dv_rows_text(r, 0), text_buf[slot], sizeof text_buf[slot]);
+    assert_true(dv_rows_close(r, &err));
+    return text_buf[slot];
+}
+
+/* The first column of all rows, joined by commas. */
+static inline const char *all_text(int slot, const char *sql)
+{
+    dv_rows *r = dv_db_query(db(), &err, sql, "");
+    size_t n = 0;
+    text_buf[slot][0] = '\0';
+    for (; dv_rows_next(r); n = strlen(text_buf[slot]))
+        snprintf(text_buf[slot] + n, sizeof text_buf[slot] - n, "%s%.*s", n ? "," : "", DV_ARG(dv_rows_text(r, 0)));
     assert_true(dv_rows_close(r, &err));
     return text_buf[slot];
 }

@@ -160,15 +160,18 @@ static void a_claim_goes_by_the_index_of_ready_jobs(void **state)
 {
     (void)state;
     bool hit = false;
-    dv_rows *r = dv_db_query(db(), &err,
-                             "EXPLAIN QUERY PLAN SELECT q.id FROM jobs q WHERE q.batch = 1 AND q.state IN ('queued', 'staging') AND q.next_at <= 5"
-                             " ORDER BY q.priority DESC, q.study_date DESC, q.id LIMIT 1",
-                             "");
+#define CLAIM                                                                                                                                \
+    " SELECT q.id FROM jobs q WHERE q.batch = 1 AND q.state IN ('queued', 'staging') AND q.next_at <= 5"                                     \
+    " ORDER BY q.priority DESC, q.study_date DESC, q.id LIMIT 1"
+    if (on_postgres()) /* small tables are read whole where an index would do */
+        assert_true(dv_db_script(db(), "SET enable_seqscan TO off", &err));
+    dv_rows *r = dv_db_query(db(), &err, on_postgres() ? "EXPLAIN (COSTS OFF)" CLAIM : "EXPLAIN QUERY PLAN" CLAIM, "");
     while (dv_rows_next(r)) {
         char line[256];
-        dv_text_copy(dv_rows_text(r, 3), line, sizeof line);
+        dv_text_copy(dv_rows_text(r, on_postgres() ? 0 : 3), line, sizeof line);
         hit = hit || strstr(line, "jobs_ready");
         assert_null(strstr(line, "TEMP B-TREE"));
+        assert_null(strstr(line, "Sort"));
     }
     assert_true(dv_rows_close(r, &err));
     assert_true(hit);
