@@ -34,7 +34,7 @@ static bool on_line(void *user, const char *kind, const cJSON *body)
 
 static int run(const dv_args *args)
 {
-    static const char *const members[] = {"stored", "known", "rejected", "held", "excluded", "unreadable", "not_dicom", "failed"};
+    static const char *const members[] = {"stored", "known", "rejected", "held", "excluded", "unreadable", "not_dicom", "dicomdir", "failed"};
     seen s = {cJSON_CreateArray(), NULL, dv_flag(args, "json")};
     char path[PATH_MAX], a[64];
     dv_error err = {0};

@@ -361,7 +361,7 @@ bool dv_part10_read(const uint8_t *bytes, size_t len, dv_arena *arena, dv_file_m
 
 /* ---- the whole file ---- */
 
-static bool inflate_all(const uint8_t *p, size_t n, dv_arena *arena, const uint8_t **out, size_t *len, dv_error *err)
+bool dv_part10_inflate(const uint8_t *p, size_t n, dv_arena *arena, const uint8_t **out, size_t *len, dv_error *err)
 {
     size_t limit = n > ((size_t)1 << 30) / 100 ? (size_t)1 << 30 : ((size_t)64 << 20) + n * 100;
     if (limit > (size_t)1 << 30)
@@ -398,7 +398,7 @@ dv_dataset *dv_part10_open(const uint8_t *bytes, size_t len, dv_arena *arena, dv
     dv_encoding e = dv_syntax_encoding(meta->transfer_syntax);
     const uint8_t *data = bytes + meta->dataset;
     size_t left = len - meta->dataset;
-    if (e.deflated && left > 0 && !inflate_all(data, left, arena, &data, &left, err))
+    if (e.deflated && left > 0 && !dv_part10_inflate(data, left, arena, &data, &left, err))
         return NULL;
     dv_index *ix = dv_arena_zalloc(arena, 1, sizeof *ix);
     if (!ix) {

@@ -32,6 +32,9 @@ bool dv_part10_read(const uint8_t *bytes, size_t len, dv_arena *arena, dv_file_m
 /* Preamble, "DICM" and the meta group for META, padded and with its group length; implementation UID and version are ours.
  * *PRIVATE_AT (may be NULL): offset of private_bytes' value in the result. */
 bool dv_part10_write(const dv_file_meta *meta, dv_arena *arena, dv_text *out, size_t *private_at, dv_error *err);
+/* A deflated dataset of N bytes (PS3.5 A.5; a zlib header is read past), inflated into ARENA. TRUNCATED when the stream has no end, LIMIT when
+ * it gives more than a hundredfold of its size (64 MB always, 1 GB never exceeded). */
+bool dv_part10_inflate(const uint8_t *p, size_t n, dv_arena *arena, const uint8_t **out, size_t *len, dv_error *err);
 /* A file's whole content in memory as a dataset, inflated when deflated (LIMIT over 1 GB, or over 64 MB and 100 times the file).
  * *META may be NULL. */
 dv_dataset *dv_part10_open(const uint8_t *bytes, size_t len, dv_arena *arena, dv_file_meta *meta, dv_error *err);

@@ -41,6 +41,7 @@ typedef struct dv_arrival {
     const char *seed;
     const dv_dataset *found;
     bool no_rules;
+    bool from_file;                    /* sop_class and sop_instance are File Meta's, which is made anew: the dataset wins (DEFECTS 11) */
 } dv_arrival;
 
 typedef enum dv_kept { DV_KEPT_STORED, DV_KEPT_KNOWN, DV_KEPT_REJECTED, DV_KEPT_HELD, DV_KEPT_EXCLUDED, DV_KEPT_UNREADABLE } dv_kept;
@@ -63,7 +64,7 @@ bool dv_intake_data(dv_intake *in, const void *bytes, size_t n, dv_error *err);
 bool dv_intake_finish(dv_intake *in, dv_receipt *out, dv_error *err);
 void dv_intake_drop(dv_intake *in);
 
-/* A whole Part 10 file (mapped). NOT_DICOM when it is none: nothing is kept. */
+/* A whole Part 10 file (mapped). NOT_DICOM when it is none, UNSUPPORTED for a DICOMDIR: nothing is kept. */
 bool dv_ingest_file(dv_ingest *ingest, const uint8_t *bytes, size_t len, const dv_arrival *arrival, dv_receipt *out, dv_error *err);
 /* Objects without a row since the last clean stop get one; unsealed ones go to quarantine. *COUNT rows added. */
 bool dv_ingest_recover(dv_ingest *ingest, int64_t *count, dv_error *err);

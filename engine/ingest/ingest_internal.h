@@ -32,7 +32,8 @@ typedef struct dv_passage {
     dv_context context;
     dv_outcome outcome;
     int64_t received_at;
-    uint8_t received_hash[DV_SHA256_BYTES];
+    dv_text stream;              /* deflated: all that came, kept whole when a rule changes it; absent otherwise */
+    uint8_t received_hash[DV_SHA256_BYTES]; /* of the header, deflated: of the stream */
     int64_t waived;              /* quarantine row whose hold is waived, 0 without */
     dv_text sop_uid, study_uid, series_uid; /* as received, trimmed, never absent */
 } dv_passage;

@@ -33,7 +33,6 @@ enum {
     SPARES = 16,             /* intakes kept with their memory: as many associations as usually send at once */
     SPARE_BYTES = 512 * 1024, /* a header buffer that grew over this is given back */
     PIECE = 64 * 1024,       /* taken at a time while the header is not complete: bounds what is copied of the body */
-    DEFLATED_MOST = 1 << 30, /* a deflated dataset inflates to at most this */
 };
 
 /* Where the end of Pixel Data's value is: counted for native, found by walking the fragments' heads for encapsulated (PS3.5 A.4). */
@@ -358,19 +357,17 @@ static bool finish_deflated(dv_intake *in, dv_error *err)
         return dv_fail_errno(err, "cannot map the spool");
     dv_error why = {0};
     dv_buffer changed = {0};
-    bool done = false, ok = true;
-    dv_inflater *z = dv_inflate_new(true, err);
-    if (!z) {
-        ok = false;
-    } else if (!dv_inflate_add(z, map, (size_t)st.st_size, DEFLATED_MOST, &in->header, &done, &why) ||
-               (!done && !dv_fail(&why, DV_ERR_TRUNCATED, "the deflated stream ends too early")) ||
-               !dv_index_all(&in->index, &in->arena, in->index.encoding, (const uint8_t *)in->header.at, in->header.len, &why)) {
-        dv_buffer_clear(&in->header);
-        in->index.count = 0;
+    const uint8_t *plain;
+    size_t plain_len;
+    bool ok;
+    if (!dv_part10_inflate(map ? map : (const void *)"", (size_t)st.st_size, &in->arena, &plain, &plain_len, &why) ||
+        !dv_index_all(&in->index, &in->arena, in->index.encoding, plain, plain_len, &why)) {
+        in->index.count = 0; /* what came is in the spool, as it came */
         ok = turn_bad(in, &why, err) && dv_object_body(in->object, map, (size_t)st.st_size, err);
     } else {
         dv_passage *p = &in->passage;
-        ok = dv_header_hash(&in->index, p->received_hash, err) && dv_passage_open(p, err) &&
+        p->stream = (dv_text){map, (size_t)st.st_size};
+        ok = dv_sha256_of(map, (size_t)st.st_size, p->received_hash, err) && dv_passage_open(p, err) &&
              dv_passage_run(p, (dv_text){NULL, 0}, 0, err);
         bool edited = ok && p->outcome.verdict == DV_VERDICT_STORE && dv_dataset_is_changed(p->dataset);
         if (edited) {
@@ -383,7 +380,6 @@ static bool finish_deflated(dv_intake *in, dv_error *err)
         if (ok)
             in->phase = PHASE_BODY;
     }
-    dv_inflate_free(z);
     dv_buffer_free(&changed);
     if (map)
         munmap(map, (size_t)st.st_size);
@@ -439,11 +435,14 @@ bool dv_ingest_file(dv_ingest *ingest, const uint8_t *bytes, size_t len, const d
     dv_arena_init(&arena, 0);
     dv_file_meta meta;
     bool ok = dv_part10_read(bytes, len, &arena, &meta, err);
+    if (ok && dv_text_is(dv_text_trim(meta.sop_class), "1.2.840.10008.1.3.10"))
+        ok = dv_fail(err, DV_ERR_UNSUPPORTED, "a DICOMDIR lists files and is no instance; the files are taken by themselves");
     if (ok) {
         dv_arrival arrival = *given;
         arrival.transfer_syntax = meta.transfer_syntax;
         arrival.sop_class = meta.sop_class;
         arrival.sop_instance = meta.sop_instance;
+        arrival.from_file = true;
         dv_intake *in = dv_intake_begin(ingest, &arrival, err);
         ok = in && dv_intake_data(in, bytes + meta.dataset, len - meta.dataset, err);
         if (ok)

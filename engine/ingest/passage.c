@@ -75,7 +75,7 @@ static bool hash_part(void *user, const uint8_t *at, size_t n, dv_error *err)
 
 bool dv_header_hash(const dv_index *ix, uint8_t out[DV_SHA256_BYTES], dv_error *err)
 {
-    if (ix->bulk_count == 0) /* the common case: one run */
+    if (!ix->whole && ix->bulk_count == 0) /* the common case: one run */
         return dv_sha256_of(ix->bytes, ix->len, out, err);
     dv_sha256 *h = dv_sha256_new();
     bool ok = h ? dv_sha256_begin(h, err) && header_runs(ix, hash_part, h, err) && dv_sha256_end(h, out, err)
@@ -141,15 +141,19 @@ void dv_passage_hold(dv_passage *p, const char *reason)
     p->outcome.rule = DV_TEXT("");
 }
 
-/* A dataset that cannot be filed under its own UIDs, or is not what its command said, is held before any rule sees it. */
+/* A dataset that cannot be filed under its own UIDs, or is not what its command said, is held before any rule sees it: an object's place
+ * and the account against the source stand on the UIDs as received. */
 static bool intake_check(dv_passage *p)
 {
     const dv_arrival *a = p->arrival;
     const char *reason = NULL;
-    if (p->sop_uid.len == 0)
-        reason = "the dataset has no SOPInstanceUID";
-    else if (a->sop_instance.len && !dv_text_equal(dv_text_trim(a->sop_instance), p->sop_uid))
-        reason = dv_arena_printf(p->arena, "the dataset is SOPInstanceUID %.*s, its command or File Meta says %.*s", DV_ARG(p->sop_uid),
+    if (p->sop_uid.len == 0 || p->study_uid.len == 0 || p->series_uid.len == 0)
+        reason = dv_arena_printf(p->arena, "the dataset has no %s, so it cannot be filed",
+                                 p->sop_uid.len == 0     ? "SOPInstanceUID"
+                                 : p->study_uid.len == 0 ? "StudyInstanceUID"
+                                                         : "SeriesInstanceUID");
+    else if (!a->from_file && a->sop_instance.len && !dv_text_equal(dv_text_trim(a->sop_instance), p->sop_uid))
+        reason = dv_arena_printf(p->arena, "the dataset is SOPInstanceUID %.*s, its command says %.*s", DV_ARG(p->sop_uid),
                                  DV_ARG(a->sop_instance));
     if (reason)
         dv_passage_hold(p, reason);
@@ -225,7 +229,9 @@ dv_object *dv_passage_object(dv_passage *p, int spool, dv_error *err)
         meta.sop_class = p->arrival->sop_class;
     dv_object_note note = {0};
     dv_spans spans = {0};
-    if (edited && !dv_header_bytes(p->index, p->arena, &note.received_header, err))
+    if (edited && p->stream.at)
+        note.received_header = p->stream;
+    else if (edited && !dv_header_bytes(p->index, p->arena, &note.received_header, err))
         return NULL;
     if (!dv_note_write(p, p->arena, &note.json, err))
         return NULL;

@@ -62,6 +62,14 @@ static dv_dataset *received_view(const dv_sealed *sealed, dv_dataset *stored, dv
         return NULL;
     dv_encoding encoding = dv_syntax_encoding(sealed->meta.transfer_syntax);
     dv_index_init(ix, arena, encoding);
+    if (encoding.deflated) {
+        const uint8_t *plain;
+        size_t len;
+        return dv_part10_inflate((const uint8_t *)sealed->received_header.at, sealed->received_header.len, arena, &plain, &len, err) &&
+                       dv_index_all(ix, arena, encoding, plain, len, err)
+                   ? dv_dataset_open(arena, ix, err)
+                   : NULL;
+    }
     for (;;) {
         dv_index_state state = dv_index_feed(ix, (const uint8_t *)sealed->received_header.at, sealed->received_header.len, true, err);
         if (state == DV_INDEX_BAD)
@@ -181,8 +189,8 @@ static bool feed_received(dv_intake *in, const dv_sealed *sealed, const dv_map *
     if (!sealed->received_header.at)
         return dv_intake_data(in, dataset, len, err);
     dv_encoding encoding = dv_syntax_encoding(sealed->meta.transfer_syntax);
-    if (encoding.deflated)
-        return dv_fail(err, DV_ERR_UNSUPPORTED, "an edited deflated object cannot be run again");
+    if (encoding.deflated) /* the whole stream was kept */
+        return dv_intake_data(in, sealed->received_header.at, sealed->received_header.len, err);
     dv_index stored, received;
     dv_index_init(&stored, arena, encoding);
     if (!dv_index_all(&stored, arena, encoding, dataset, len, err))

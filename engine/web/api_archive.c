@@ -256,7 +256,7 @@ bool dv_api_verify(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *
 /* ---- ingest: a folder tree ---- */
 
 typedef struct counts {
-    int64_t files, kept[6], not_dicom, failed;
+    int64_t files, kept[6], not_dicom, dicomdir, failed;
 } counts;
 
 static cJSON *counts_json(const counts *c)
@@ -266,6 +266,7 @@ static cJSON *counts_json(const counts *c)
     for (int k = 0; k < 6; k++)
         cJSON_AddNumberToObject(j, dv_kept_name((dv_kept)k), (double)c->kept[k]);
     cJSON_AddNumberToObject(j, "not_dicom", (double)c->not_dicom);
+    cJSON_AddNumberToObject(j, "dicomdir", (double)c->dicomdir);
     cJSON_AddNumberToObject(j, "failed", (double)c->failed);
     return j;
 }
@@ -286,13 +287,18 @@ static bool ingest_one(dv_site *site, const cJSON *args, const char *path, count
         c->kept[receipt.kept]++;
     else if (why.code == DV_ERR_NOT_DICOM)
         c->not_dicom++;
+    else if (why.code == DV_ERR_UNSUPPORTED)
+        c->dicomdir++;
     else
         c->failed++;
     if (ok && (receipt.kept == DV_KEPT_STORED || receipt.kept == DV_KEPT_KNOWN))
         return true;
     cJSON *row = cJSON_CreateObject();
     dv_json_text(row, "file", dv_text_of(path));
-    cJSON_AddStringToObject(row, "kept", ok ? dv_kept_name(receipt.kept) : why.code == DV_ERR_NOT_DICOM ? "not_dicom" : "failed");
+    cJSON_AddStringToObject(row, "kept", ok                               ? dv_kept_name(receipt.kept)
+                                         : why.code == DV_ERR_NOT_DICOM   ? "not_dicom"
+                                         : why.code == DV_ERR_UNSUPPORTED ? "dicomdir"
+                                                                          : "failed");
     dv_json_text(row, "reason", dv_text_of(ok ? receipt.reason : why.message));
     if (!dv_reply_row(reply, row, err))
         return false;

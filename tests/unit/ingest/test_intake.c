@@ -335,6 +335,24 @@ static void a_deflated_dataset_is_stored_as_the_stream_that_came(void **state)
     dv_buffer_free(&z);
 }
 
+/* dwv's bbmri.dcmdir and pydicom's JPEG-LS samples: no Study or Series UID. They came as an error, and were kept nowhere. */
+static void what_cannot_be_filed_is_held_naming_the_uid_it_lacks(void **state)
+{
+    site *s = *state;
+    dv_buffer b = {0};
+    text(&b, 0x0008, 0x0018, "UI", "1.2.3");
+    text(&b, 0x0010, 0x0020, "LO", "P1");
+    dv_receipt r = take(s, &b, DV_UID_EXPLICIT_LE, "1.2.3", 64);
+    assert_int_equal(r.kept, DV_KEPT_HELD);
+    assert_non_null(strstr(r.reason, "StudyInstanceUID"));
+    text(&b, 0x0020, 0x000D, "UI", "1.2.3.4");
+    r = take(s, &b, DV_UID_EXPLICIT_LE, "1.2.3", 64);
+    assert_int_equal(r.kept, DV_KEPT_HELD);
+    assert_non_null(strstr(r.reason, "SeriesInstanceUID"));
+    assert_stored_as_sent(s, r.path, &b);
+    dv_buffer_free(&b);
+}
+
 static void an_intake_that_is_dropped_leaves_nothing(void **state)
 {
     site *s = *state;
@@ -475,6 +493,7 @@ int main(void)
         CASE(what_cannot_be_read_is_kept_byte_for_byte),
         CASE(a_dataset_unlike_its_command_is_held),
         CASE(a_deflated_dataset_is_stored_as_the_stream_that_came),
+        CASE(what_cannot_be_filed_is_held_naming_the_uid_it_lacks),
         CASE(an_intake_that_is_dropped_leaves_nothing),
         CASE(rows_that_a_kill_took_are_made_again_from_the_objects),
         CASE(an_object_whose_bytes_were_lost_goes_to_quarantine),
