@@ -57,7 +57,6 @@ struct dv_catalog {
     /* set once */
     char *dsn;
     bool unclean;
-    int64_t recovered_through; /* as found */
     pthread_t thread;
     pthread_key_t key;
 
@@ -69,7 +68,9 @@ struct dv_catalog {
     bool stop;
 
     atomic_llong groups, members;
-    atomic_bool recovered; /* nothing is missing from before this run */
+    atomic_bool recovered; /* nothing is missing from before this run, or before the connection was made anew */
+    atomic_bool rows_lost; /* the latter */
+    atomic_llong recovered_through;
 
     atomic_bool dirty;    /* committed since the last complete checkpoint */
     atomic_bool long_log; /* over retry_at */
@@ -77,6 +78,8 @@ struct dv_catalog {
     /* the leader's */
     dv_db *db;
     int64_t through;  /* to be written to site with the next group, 0: nothing new */
+    int64_t reconnects;
+    bool warned;      /* that checkpoints fail */
     int64_t retry_at; /* length of the log at which a checkpoint is tried again */
 
     /* under readers_lock */
@@ -129,10 +132,10 @@ static bool upgrade(dv_db *db, dv_error *err)
 /* What the last stop left, and the mark that this run has begun. */
 static bool mark_started(dv_catalog *cat, dv_error *err)
 {
-    int64_t clean = 0;
-    if (!site_int(cat->db, "clean_stop", 1, &clean, err) ||
-        !site_int(cat->db, "recovered_through", 0, &cat->recovered_through, err))
+    int64_t clean = 0, through = 0;
+    if (!site_int(cat->db, "clean_stop", 1, &clean, err) || !site_int(cat->db, "recovered_through", 0, &through, err))
         return false;
+    atomic_store(&cat->recovered_through, through);
     cat->unclean = clean == 0;
     atomic_store(&cat->recovered, !cat->unclean);
     if (dv_db_begin(cat->db, true, err) && site_put(cat->db, "clean_stop", 0, err) && dv_db_commit(cat->db, err))
@@ -143,24 +146,45 @@ static bool mark_started(dv_catalog *cat, dv_error *err)
 
 /* ---- checkpoints ---- */
 
+/* After anything that may have connected anew. */
+static void look_for_loss(dv_catalog *cat)
+{
+    int64_t n = dv_db_reconnects(cat->db);
+    if (n == cat->reconnects)
+        return;
+    cat->reconnects = n;
+    cat->through = 0;
+    atomic_store(&cat->recovered, false);
+    atomic_store(&cat->rows_lost, true);
+    dv_warn("catalog", "the database is back; objects are looked through for rows that it lost");
+}
+
 static void checkpoint(dv_catalog *cat)
 {
     dv_error err;
     int64_t left = 0, now = dv_wall_us();
     if (!dv_db_checkpoint(cat->db, &left, &err)) {
-        dv_warn("catalog", "the log is not moved into the database file: %s", err.message);
+        if (!cat->warned)
+            dv_warn("catalog", "what was committed is not on the disk: %s", err.message);
+        cat->warned = true;
         cat->retry_at = dv_db_log_bytes(cat->db) + LOG_AGAIN;
-        atomic_store(&cat->dirty, false); /* tried again after the next group */
+        /* SQLite: tried again after the next group. A server that went away: until it is back, to see what it lost. */
+        atomic_store(&cat->dirty, dv_db_is_postgres(cat->dsn));
         return;
     }
+    cat->warned = false;
+    look_for_loss(cat);
     if (left > 0) { /* a reader holds it back */
         cat->retry_at = dv_db_log_bytes(cat->db) + LOG_AGAIN;
         return;
     }
     cat->retry_at = LOG_LIMIT;
     atomic_store(&cat->dirty, false);
-    if (atomic_load(&cat->recovered))
+    if (atomic_load(&cat->recovered)) {
         cat->through = now - (int64_t)MARGIN_S * 1000000;
+        if (cat->through > atomic_load(&cat->recovered_through))
+            atomic_store(&cat->recovered_through, cat->through);
+    }
 }
 
 /* ---- groups ---- */
@@ -186,6 +210,7 @@ static void run_group(dv_catalog *cat, member *first, const member *mine)
     for (member *m = first; m; m = m->next, count++)
         full = full || m->full;
     bool ok = dv_db_begin(cat->db, full, &err);
+    look_for_loss(cat);
     if (ok && cat->through) {
         ok = site_put(cat->db, "recovered_through", cat->through, &err);
         if (!ok)
@@ -485,10 +510,16 @@ bool dv_catalog_was_unclean(const dv_catalog *cat)
 
 int64_t dv_catalog_recovered_through(const dv_catalog *cat)
 {
-    return cat->recovered_through;
+    return atomic_load(&cat->recovered_through);
 }
 
 void dv_catalog_recovered(dv_catalog *cat)
 {
+    atomic_store(&cat->rows_lost, false);
     atomic_store(&cat->recovered, true);
+}
+
+bool dv_catalog_rows_lost(const dv_catalog *cat)
+{
+    return atomic_load(&cat->rows_lost);
 }

@@ -34,13 +34,16 @@ bool dv_catalog_write(dv_catalog *cat, bool full, bool (*work)(dv_db *db, void *
 dv_db *dv_catalog_reader(dv_catalog *cat, dv_error *err);
 /* True when the last stop was not clean: recovery has to look for objects without rows. */
 bool dv_catalog_was_unclean(const dv_catalog *cat);
-/* As found at open: every object whose name was made before this wall time has its row, whatever happened since. Recovery lists the
+/* Every object whose name was made before this wall time has its row, whatever happened since. Recovery lists the
  * folders from here on; 0: all of them. (Complete checkpoints move it on; it stands ten minutes before the last one, for objects
  * that were linked and had not asked for their row.) */
 int64_t dv_catalog_recovered_through(const dv_catalog *cat);
 /* Recovery is done. After an unclean stop nothing is marked as clean or moved on before this is called, however often Drover is
  * started and stopped; after a clean one it needs not be called. */
 void dv_catalog_recovered(dv_catalog *cat);
+/* The connection to the database was lost and is back: rows committed in the moments before may be gone (PostgreSQL that broke down; they
+ * do not wait for its disk). As after an unclean stop until dv_catalog_recovered; recovery may run beside arriving instances. */
+bool dv_catalog_rows_lost(const dv_catalog *cat);
 /* The writer's work so far: groups committed and members in them. */
 void dv_catalog_groups(dv_catalog *cat, int64_t *groups, int64_t *members);
 
@@ -77,7 +80,7 @@ typedef struct dv_audit_finding {
 } dv_audit_finding;
 
 typedef enum dv_seen {
-    DV_SEEN_NEW,       /* the row was added */
+    DV_SEEN_NEW,       /* the row was added, or was there for this very object (path) already */
     DV_SEEN_IDENTICAL, /* same SOP Instance UID, header and body as received: nothing was added but its repeats and the counter "duplicates" */
     DV_SEEN_HEADER,    /* same body, other header; nothing was added */
     DV_SEEN_CONFLICT,  /* other body, study or patient; nothing was added */
@@ -108,7 +111,7 @@ typedef struct dv_quarantined {
 } dv_quarantined;
 
 /* The same instance (SOP Instance UID, header and body as received) for the same reason (state, rule) again is counted on its row, not
- * added. Inside a WORK. *DUPLICATE: the new file is not needed. What has no SOP Instance UID or no hashes is always added. */
+ * added. Inside a WORK. *DUPLICATE: the new file is not needed; never of a file that is the row's own. What has no SOP Instance UID or no hashes is always added. */
 bool dv_catalog_add_quarantined(dv_db *db, const dv_quarantined *row, int64_t *id, bool *duplicate, dv_error *err);
 
 /* Takes a row out (its file is the caller's to remove) and its state's counter down. Inside a WORK. NOT_FOUND when there is none. */

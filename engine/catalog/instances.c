@@ -64,8 +64,11 @@ bool dv_catalog_counter(dv_db *db, const char *name, int64_t *out, dv_error *err
 
 /* ---- seen before ---- */
 
-static dv_seen compare(dv_text received_hash, dv_text body_hash, const uint8_t *received, const uint8_t *body)
+/* A deflated dataset is known by the stream that came alone: what is stored is another one when a rule changed it. */
+static dv_seen compare(dv_text received_hash, dv_text body_hash, dv_text syntax, const uint8_t *received, const uint8_t *body)
 {
+    if (dv_text_is(syntax, DV_UID_DEFLATED_LE))
+        return dv_text_equal(received_hash, hash_text(received)) ? DV_SEEN_IDENTICAL : DV_SEEN_CONFLICT;
     if (!dv_text_equal(body_hash, hash_text(body)))
         return DV_SEEN_CONFLICT;
     return dv_text_equal(received_hash, hash_text(received)) ? DV_SEEN_IDENTICAL : DV_SEEN_HEADER;
@@ -75,31 +78,37 @@ bool dv_catalog_seen(dv_db *db, dv_text received_sop_uid, const uint8_t *receive
                      dv_seen *seen, dv_error *err)
 {
     *seen = DV_SEEN_NEW;
-    dv_rows *r = dv_db_query(db, err, "SELECT received_hash, body_hash FROM instances WHERE received_sop_uid = $1", "t",
+    dv_rows *r = dv_db_query(db, err, "SELECT received_hash, body_hash, transfer_syntax FROM instances WHERE received_sop_uid = $1", "t",
                              or_empty(received_sop_uid));
     if (dv_rows_next(r))
-        *seen = compare(dv_rows_text(r, 0), dv_rows_text(r, 1), received_hash, body_hash);
+        *seen = compare(dv_rows_text(r, 0), dv_rows_text(r, 1), dv_rows_text(r, 2), received_hash, body_hash);
     return dv_rows_close(r, err);
 }
 
-static bool find_instance(dv_db *db, const dv_instance *row, dv_seen *seen, int64_t *id, const char **why,
+/* *OWN: the row is this very object's: it was added before, by whoever could not be told (a connection lost in the commit), or by a
+ * recovery that ran beside. */
+static bool find_instance(dv_db *db, const dv_instance *row, dv_seen *seen, int64_t *id, const char **why, bool *own,
                           dv_error *err)
 {
     *seen = DV_SEEN_NEW;
     *id = 0;
+    *own = false;
     dv_rows *r = dv_db_query(db, err,
-                             "SELECT i.id, i.received_hash, i.body_hash, o.received_study_uid FROM instances i"
+                             "SELECT i.id, i.received_hash, i.body_hash, o.received_study_uid, i.path, i.transfer_syntax FROM instances i"
                              " JOIN origins o ON o.id = i.origin WHERE i.received_sop_uid = $1",
                              "t", row->received_sop_uid);
     if (dv_rows_next(r)) {
         *id = dv_rows_int(r, 0);
-        *seen = compare(dv_rows_text(r, 1), dv_rows_text(r, 2), row->received_hash, row->body_hash);
+        *seen = compare(dv_rows_text(r, 1), dv_rows_text(r, 2), dv_rows_text(r, 5), row->received_hash, row->body_hash);
         if (*seen == DV_SEEN_CONFLICT)
             *why = "another body came before under this SOP Instance UID";
         if (!dv_text_equal(dv_rows_text(r, 3), row->received_study_uid)) {
             *seen = DV_SEEN_CONFLICT;
             *why = "this SOP Instance UID came before in another study";
         }
+        *own = *seen == DV_SEEN_IDENTICAL && row->path.len && dv_text_equal(dv_rows_text(r, 4), row->path);
+        if (*own)
+            *seen = DV_SEEN_NEW;
     }
     return dv_rows_close(r, err);
 }
@@ -319,7 +328,7 @@ bool dv_catalog_add_instance_why(dv_db *db, const dv_instance *row, dv_seen *see
 {
     const char *unwanted;
     place p = {0};
-    bool clash = false;
+    bool clash = false, own = false;
     int64_t findings;
     why = why ? why : &unwanted;
     *why = NULL;
@@ -328,8 +337,10 @@ bool dv_catalog_add_instance_why(dv_db *db, const dv_instance *row, dv_seen *see
             err, DV_ERR_VALUE,
             "an instance needs its SOP, Series and Study Instance UID as received (has '%.*s', '%.*s', '%.*s')",
             DV_ARG(row->received_sop_uid), DV_ARG(row->received_series_uid), DV_ARG(row->received_study_uid));
-    if (!find_instance(db, row, seen, existing, why, err))
+    if (!find_instance(db, row, seen, existing, why, &own, err))
         return false;
+    if (own)
+        return true;
     if (*seen != DV_SEEN_NEW)
         return *seen != DV_SEEN_IDENTICAL || repeated(db, *existing, err);
     if (!find_study(db, row, &p, &clash, err))
@@ -343,7 +354,7 @@ bool dv_catalog_add_instance_why(dv_db *db, const dv_instance *row, dv_seen *see
         !make_origin(db, row, &p, err) || !insert_instance(db, row, &p, existing, err))
         return false;
     if (!*existing) /* another host was faster; its transaction is committed, so this finds it */
-        return find_instance(db, row, seen, existing, why, err) &&
+        return find_instance(db, row, seen, existing, why, &own, err) &&
                (*seen != DV_SEEN_IDENTICAL || repeated(db, *existing, err));
     return add_audit(db, row, *existing, &findings, err) && count_up(db, row, &p, findings, err);
 }
@@ -373,19 +384,24 @@ static bool findings_json(const dv_audit_finding *findings, dv_buffer *out)
     return !out->failed;
 }
 
-static bool count_repeat(dv_db *db, const dv_quarantined *row, int64_t *id, dv_error *err)
+/* *DUPLICATE: the row that is there is another file's; with the row of this very file (see find_instance's OWN) it is still needed. */
+static bool count_repeat(dv_db *db, const dv_quarantined *row, int64_t *id, bool *duplicate, dv_error *err)
 {
     *id = 0;
+    *duplicate = false;
     if (row->received_sop_uid.len == 0 || !row->body_hash || !row->received_hash)
         return true;
-    return returned_id(
-        dv_db_query(
-            db, err,
-            "UPDATE quarantine SET repeats = repeats + 1, last_at = $6 WHERE received_sop_uid = $1 AND state = $2"
-            " AND rule = $3 AND body_hash = $4 AND received_hash = $5 RETURNING id",
-            "tttbbi", row->received_sop_uid, or_empty(row->state), or_empty(row->rule), hash_text(row->body_hash),
-            hash_text(row->received_hash), row->received_at),
-        id, err);
+    dv_rows *r =
+        dv_db_query(db, err,
+                    "UPDATE quarantine SET repeats = repeats + 1, last_at = $6 WHERE received_sop_uid = $1 AND state = $2"
+                    " AND rule = $3 AND body_hash = $4 AND received_hash = $5 RETURNING id, path",
+                    "tttbbi", row->received_sop_uid, or_empty(row->state), or_empty(row->rule),
+                    hash_text(row->body_hash), hash_text(row->received_hash), row->received_at);
+    if (dv_rows_next(r)) {
+        *id = dv_rows_int(r, 0);
+        *duplicate = !dv_text_equal(dv_rows_text(r, 1), or_empty(row->path));
+    }
+    return dv_rows_close(r, err);
 }
 
 static bool insert_quarantined(dv_db *db, const dv_quarantined *row, dv_text findings, int64_t *id, dv_error *err)
@@ -423,10 +439,9 @@ bool dv_catalog_add_quarantined(dv_db *db, const dv_quarantined *row, int64_t *i
     if (!state)
         return dv_fail(err, DV_ERR_INTERNAL, "'%.*s' is no state of quarantine (rejected held excluded unreadable)",
                        DV_ARG(row->state));
-    if (!count_repeat(db, row, id, err))
+    if (!count_repeat(db, row, id, duplicate, err))
         return false;
-    *duplicate = *id != 0;
-    if (*duplicate)
+    if (*id)
         return true;
     dv_buffer json = {0};
     bool ok = findings_json(row->findings, &json) ||

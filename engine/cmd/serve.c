@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 static const dv_option options[] = {
@@ -86,7 +87,8 @@ static int run(const dv_args *args)
         for (int got = 0; got != SIGTERM && got != SIGINT;) {
             dv_error refused = {0};
             int64_t number;
-            sigwait(&signals, &got);
+            got = sigtimedwait(&signals, NULL, &(struct timespec){.tv_sec = 1});
+            dv_site_tend(&site);
             if (got == SIGHUP && !dv_rules_publish(site.rules, "SIGHUP", &number, &refused))
                 dv_warn("serve", "the rules stay as they are: %s", refused.message);
         }

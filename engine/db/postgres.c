@@ -13,8 +13,8 @@
  *   2 a statement is prepared on the connection of its `epoch` only
  *   3 no message holds the password, or words of a DSN that could not be read */
 #include "db/db_internal.h"
+#include "base/clock.h"
 #include "base/fault.h"
-#include "base/log.h"
 #include "db/script.h"
 
 #include <libpq-fe.h>
@@ -28,6 +28,7 @@ enum {
     MAX_STATEMENTS = 512, /* built texts must not pile up at the server: idle ones are dropped then */
     PENDING = 512,
     OLDEST = 120000,
+    AGAIN_MS = 300, /* between two tries to connect: an engine full of senders does not storm a server that starts */
 };
 
 /* Object ids of types (pg_type.dat), which never change. */
@@ -59,6 +60,7 @@ typedef struct pg_db {
     statement *statements;
     statement *streaming; /* whose rows still come over the wire */
     unsigned numbers, epoch;
+    int64_t again_ms; /* not to be tried before */
     char pending[PENDING];
     dv_arena scratch; /* values of the statement that is sent */
 } pg_db;
@@ -164,9 +166,13 @@ static bool connected(pg_db *db, dv_error *err)
         PQconsumeInput(db->conn); /* a farewell, then the end */
     if (!is_lost(db))
         return true;
+    if (dv_mono_ms() < db->again_ms)
+        return dv_fail(err, DV_ERR_DB, "the catalog database %s is lost; it is tried again in a moment", db->where);
+    db->again_ms = dv_mono_ms() + AGAIN_MS;
     PQreset(db->conn);
     if (!set_up(db, err))
         return false;
+    db->again_ms = 0;
     db->base.reconnects++;
     return true;
 }

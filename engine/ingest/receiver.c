@@ -22,6 +22,7 @@ typedef struct guest {
     dv_arena arena;
     dv_peer peer;
     bool known;
+    bool unasked; /* the catalog was lost when it came: whoever it is, it gets A700 and may come again */
     bool warn_on_change, fail_on_hold;
 } guest;
 
@@ -105,18 +106,17 @@ static dv_admit admit(void *user, dv_caller *caller)
         return DV_ADMIT_UNKNOWN_CALLED;
     }
     guest *g = calloc(1, sizeof *g);
-    dv_db *db = g ? dv_catalog_reader(r->o.catalog, &err) : NULL;
-    if (!db) {
-        free(g);
+    if (!g)
         return DV_ADMIT_BUSY;
-    }
     dv_arena_init(&g->arena, 2048);
     dv_text aet = dv_text_of(caller->calling);
-    if (!dv_peer_by_aet(db, aet, &g->arena, &g->peer, &g->known, &err)) {
-        dv_error_log("receiver", "%s", err.message);
-        dv_arena_free(&g->arena);
-        free(g);
-        return DV_ADMIT_BUSY;
+    dv_db *db = dv_catalog_reader(r->o.catalog, &err);
+    if (!db || !dv_peer_by_aet(db, aet, &g->arena, &g->peer, &g->known, &err)) {
+        dv_error_log("receiver", "%s at %s is answered A700: %s", caller->calling, caller->address, err.message);
+        g->known = false;
+        g->unasked = true;
+        caller->user = g;
+        return DV_ADMIT;
     }
     if (g->known && !host_is(g->peer.host.at, caller->address)) {
         if (!r->o.allow_any)
@@ -193,6 +193,11 @@ static void *store_begin(void *user, dv_caller *caller, const dv_store_request *
     dv_error err = {0};
     if (dv_receiver_disk_low(r)) {
         dv_fail(&err, DV_ERR_DISK_FULL, "out of disk: less than %lld MB free", (long long)(r->o.low_water >> 20));
+        answer_error(answer, &err);
+        return NULL;
+    }
+    if (g->unasked) {
+        dv_fail(&err, DV_ERR_DB, "the catalog could not be asked; associate again");
         answer_error(answer, &err);
         return NULL;
     }

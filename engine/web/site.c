@@ -152,6 +152,14 @@ bool dv_site_serve(dv_site *site, dv_error *err)
     return m && (!dv_config_bool(c, "rules.watch") || dv_rules_watch(site->rules, err));
 }
 
+void dv_site_tend(dv_site *site)
+{
+    dv_error err;
+    int64_t rows;
+    if (dv_catalog_rows_lost(site->catalog) && !dv_ingest_recover(site->ingest, &rows, &err))
+        dv_error_log("recovery", "%s; it is tried again", err.message);
+}
+
 void dv_site_close(dv_site *site)
 {
     dv_migrate *m = atomic_load(&site->migrate);

@@ -35,6 +35,8 @@ typedef struct dv_site {
 bool dv_site_open(dv_site *site, const char *folder, dv_config *config, dv_error *err);
 /* Starts receiver, SCP, migration and the watch on the rules folder. */
 bool dv_site_serve(dv_site *site, dv_error *err);
+/* To be called every second or so while serving: rows that a database server lost are made again from the objects. */
+void dv_site_tend(dv_site *site);
 /* Stops what runs, in the reverse order, and closes; safe on a half-opened site. */
 void dv_site_close(dv_site *site);
 

@@ -44,6 +44,7 @@ static void the_same_again_is_identical_and_counted(void **state)
     (void)state;
     dv_instance row = instance(1, 1, 1);
     int64_t first = add(&row).id;
+    row.path = DV_TEXT("objects/2024/01/31/102/x/y.dcm");
     adding a = add(&row);
     assert_int_equal(a.seen, DV_SEEN_IDENTICAL);
     assert_int_equal(a.id, first);
@@ -105,6 +106,7 @@ static void studies_that_a_rule_merges_keep_where_they_came_from(void **state)
     row = instance(1, 1, 2);
     row.received_study_uid = DV_TEXT("1.2.77");
     assert_int_equal(add(&row).seen, DV_SEEN_NEW);
+    row.path = DV_TEXT("");
     assert_int_equal(add(&row).seen, DV_SEEN_IDENTICAL);
     assert_int_equal(ask("SELECT count(*) FROM studies"), 1);
     assert_int_equal(ask("SELECT count(*) FROM origins WHERE received_study_uid = '1.2.77'"), 1);
@@ -193,6 +195,19 @@ static bool keep_work(dv_db *db, void *user, dv_error *e)
     return dv_catalog_add_quarantined(db, k->row, &k->id, &k->duplicate, e);
 }
 
+/* A recovery that runs beside, or a commit whose answer was lost: who comes second must not throw the one object away. */
+static void an_object_whose_row_is_there_already_is_not_its_own_duplicate(void **state)
+{
+    (void)state;
+    dv_instance row = instance(1, 1, 1);
+    int64_t first = add(&row).id;
+    adding again = add(&row);
+    assert_int_equal(again.seen, DV_SEEN_NEW);
+    assert_int_equal(again.id, first);
+    assert_int_equal(ask("SELECT count(*) FROM instances WHERE repeats = 0"), 1);
+    assert_int_equal(ask("SELECT value FROM counters WHERE name = 'instances'"), 1);
+}
+
 static keeping keep(const dv_quarantined *row)
 {
     keeping k = {.row = row};
@@ -223,6 +238,7 @@ static void what_is_rejected_twice_for_one_reason_is_one_row(void **state)
     keeping first = keep(&row);
     assert_false(first.duplicate);
     row.received_at = 9;
+    row.path = DV_TEXT("quarantine/y.dcm");
     keeping again = keep(&row);
     assert_true(again.duplicate);
     assert_int_equal(again.id, first.id);
@@ -231,6 +247,8 @@ static void what_is_rejected_twice_for_one_reason_is_one_row(void **state)
         ask("SELECT count(*) FROM quarantine WHERE findings ="
             " '[{\"kind\":\"flag\",\"rule\":\"validation/c\",\"path\":\"\",\"message\":\"a \\\"b\\\"\"}]'"),
         1);
+    row.path = DV_TEXT("quarantine/x.dcm");
+    assert_false(keep(&row).duplicate); /* its own */
     row.rule = DV_TEXT("validation/y");
     assert_false(keep(&row).duplicate);
     row.state = DV_TEXT("held");
@@ -348,6 +366,7 @@ int main(void)
         T(absent_fields_are_empty_and_missing_uids_are_refused),
         T(edits_and_findings_are_kept_in_order),
         T(the_quick_answer_agrees_with_the_arbiter),
+        T(an_object_whose_row_is_there_already_is_not_its_own_duplicate),
         T(what_is_rejected_twice_for_one_reason_is_one_row),
         T(what_cannot_be_read_is_always_kept),
         T(counts_are_right_under_four_threads),
