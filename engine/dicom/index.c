@@ -14,6 +14,7 @@ typedef enum frame_kind { FRAME_ELEMENTS, FRAME_ITEMS, FRAME_FRAGMENTS } frame_k
 
 typedef struct dv_index_open {
     size_t limit;
+    size_t said;        /* a sequence whose limit an item moved: where it said that it ends; 0 otherwise */
     uint32_t node;
     uint32_t creators;  /* implicit: first private creator of the group last met here */
     dv_tag before;      /* tag of the element before, to see order */
@@ -209,6 +210,8 @@ static step delimiter(dv_index *ix, dv_tag tag, uint32_t length, size_t total, d
             /* The item is believed and not its sequence, as DCMTK does, but never more than what is around both. */
             if (f->kind != FRAME_ITEMS || f->undefined || length > ix->stack[ix->open - 1].limit - at - 8)
                 return bad(err, DV_ERR_MALFORMED, "an item runs past the end of what it is in", tag, at);
+            if (!f->said)
+                f->said = f->limit;
             f->limit = at + 8 + length;
             ix->findings |= DV_INDEX_WRONG_ITEM_LENGTH;
         }
@@ -284,6 +287,14 @@ static dv_index_state starved(dv_index *ix, size_t total, bool last, dv_error *e
         if (total > ix->at)
             ix->findings |= DV_INDEX_TRAILING;
         ix->at = ix->len = total;
+        return DV_INDEX_END;
+    }
+    /* The data end where a sequence said it would, before an item that claims more: the item was wrong, nothing is missing. */
+    for (uint32_t i = ix->open; ix->at == total && i; i--)
+        while (ix->stack[i].said && ix->stack[i].said <= total && ix->open >= i)
+            close_frame(ix);
+    if (!ix->open && ix->at == total) {
+        ix->len = total;
         return DV_INDEX_END;
     }
     dv_fail(err, DV_ERR_TRUNCATED, "the data end inside %s at offset %zu of %zu", ix->open ? "a sequence" : "an element", ix->at,
