@@ -1,6 +1,7 @@
 #include "db/db_internal.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 
 enum { MAX_VALUES = 64 }; /* parameters of one statement; the widest insert has 26 */
 
@@ -8,6 +9,13 @@ bool dv_db_is_postgres(const char *dsn)
 {
     dv_text t = dv_text_of(dsn);
     return dv_text_starts(t, DV_TEXT("postgres://")) || dv_text_starts(t, DV_TEXT("postgresql://")) || dv_text_starts(t, DV_TEXT("host="));
+}
+
+void dv_db_show_dsn(const char *dsn, char *buf, size_t size)
+{
+    char *shown = dv_db_is_postgres(dsn) ? dv_postgres_shown(dsn, NULL) : NULL;
+    dv_text_copy(dv_text_of(shown ? shown : dv_db_is_postgres(dsn) ? "postgresql" : dsn), buf, size);
+    free(shown);
 }
 
 dv_db *dv_db_open(const char *dsn, dv_db_mode mode, dv_error *err)

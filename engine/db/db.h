@@ -36,6 +36,8 @@ typedef enum dv_db_mode { DV_DB_WRITE, DV_DB_READ, DV_DB_CREATE } dv_db_mode;
  * is lost fails what runs (DB) and is made anew by the next transaction, or the next statement outside one. Messages name the DSN without
  * its password. NULL on failure. */
 bool dv_db_is_postgres(const char *dsn);
+/* DSN as it may be shown: without a password. */
+void dv_db_show_dsn(const char *dsn, char *buf, size_t size);
 dv_db *dv_db_open(const char *dsn, dv_db_mode mode, dv_error *err);
 void dv_db_close(dv_db *db);
 const char *dv_db_engine(const dv_db *db); /* "sqlite 3.40.1" */

@@ -39,6 +39,8 @@ struct dv_rows {
 };
 
 dv_db *dv_sqlite_open(const char *path, dv_db_mode mode, dv_error *err);
+/* Owned by the caller; NULL with CONFIG when it cannot be understood. */
+char *dv_postgres_shown(const char *dsn, dv_error *err);
 dv_db *dv_postgres_open(const char *dsn, dv_db_mode mode, dv_error *err);
 
 #endif

@@ -107,8 +107,7 @@ static void quiet(void *user, const char *message)
 
 /* ---- the connection ---- */
 
-/* The DSN without its password, for messages. NULL when it cannot be understood (ERR) or memory is out. */
-static char *shown_dsn(const char *dsn, dv_error *err)
+char *dv_postgres_shown(const char *dsn, dv_error *err)
 {
     char *words = NULL, buf[512] = "postgresql://";
     PQconninfoOption *options = PQconninfoParse(dsn, &words);
@@ -724,7 +723,7 @@ static void pg_close(dv_db *base)
 
 dv_db *dv_postgres_open(const char *dsn, dv_db_mode mode, dv_error *err)
 {
-    char *where = shown_dsn(dsn, err);
+    char *where = dv_postgres_shown(dsn, err);
     pg_db *db = where ? calloc(1, sizeof *db) : NULL;
     if (!db) {
         if (where)

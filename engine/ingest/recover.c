@@ -40,14 +40,28 @@ static bool add_row(dv_db *db, void *user, dv_error *err)
                          : dv_catalog_add_instance(db, &w->row, &w->seen, &w->id, err);
 }
 
+/* The SOP Instance UID that PATH's name begins with: objects/.../STUDY/SOP.<16 hex>[-N].dcm. What was no UID has another name: then no
+ * row is found by it, and the arbiter finds it by what the object says. */
+static dv_text sop_of(const char *path)
+{
+    const char *name = strrchr(path, '/');
+    dv_text t = dv_text_of(name ? name + 1 : path);
+    for (int dots = 0; t.len && dots < 2; t.len--)
+        dots += t.at[t.len - 1] == '.';
+    return t;
+}
+
 static bool has_row(dv_ingest *ingest, dv_area area, const char *path, bool *has, dv_error *err)
 {
     int64_t id = 0;
     dv_db *db = dv_catalog_reader(ingest->catalog, err);
     if (!db)
         return false;
-    bool ok = area == DV_OBJECTS ? dv_db_int(db, 0, &id, err, "SELECT id FROM instances WHERE path = $1", "s", path)
-                                 : dv_db_int(db, 0, &id, err, "SELECT id FROM quarantine WHERE path = $1", "s", path);
+    dv_text sop = sop_of(path); /* paths have no index: it would cost every instance something */
+    bool ok = area == DV_OBJECTS
+                  ? dv_db_int(db, 0, &id, err, "SELECT id FROM instances WHERE received_sop_uid = $1 AND path = $2", "ts", sop, path)
+                  : dv_db_int(db, 0, &id, err, "SELECT id FROM quarantine WHERE received_sop_uid = $1 AND path = $2", "ts", sop, path) &&
+                        (id || dv_db_int(db, 0, &id, err, "SELECT id FROM quarantine WHERE path = $1", "s", path));
     *has = id != 0;
     return ok;
 }

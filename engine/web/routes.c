@@ -19,6 +19,7 @@ const dv_route dv_routes[] = {
     {"quarantine.show", dv_api_quarantine_show, false, "id"},
     {"quarantine.retry", dv_api_quarantine_retry, false, "id rule state all"},
     {"quarantine.delete", dv_api_quarantine_delete, false, "id"},
+    {"catalog.info", dv_api_catalog_info, false, ""},
     {"rules.publish", dv_api_rules_publish, false, "who"},
     {"rules.history", dv_api_rules_history, false, "limit"},
     {"migrate.submit", dv_api_migrate_submit, true,

@@ -71,7 +71,7 @@ static bool open_rules(dv_site *site, dv_error *err)
     return site->rules != NULL;
 }
 
-bool dv_site_open(dv_site *site, const char *folder, dv_config *flags, dv_error *err)
+bool dv_site_open_folder(dv_site *site, const char *folder, dv_config *flags, dv_error *err)
 {
     memset(site, 0, sizeof *site);
     site->lock = -1;
@@ -81,13 +81,24 @@ bool dv_site_open(dv_site *site, const char *folder, dv_config *flags, dv_error 
         ok = dv_fail_errno(err, "cannot find %s", folder);
     ok = ok && take_lock(site, err) && read_config(site, flags, err);
     dv_config_free(flags);
-    if (!ok)
-        return false;
-    char dsn[4200];
+    if (ok)
+        site->store = dv_store_open(site->folder, err);
+    return ok && site->store;
+}
+
+void dv_site_dsn(const dv_site *site, char *buf, size_t size)
+{
     const char *given = dv_config_text(site->config, "database");
-    snprintf(dsn, sizeof dsn, "%s%s", *given ? given : site->folder, *given ? "" : "/catalog.db");
-    site->store = dv_store_open(site->folder, err);
-    site->catalog = site->store ? dv_catalog_open(dsn, err) : NULL;
+    snprintf(buf, size, "%s%s", *given ? given : site->folder, *given ? "" : "/catalog.db");
+}
+
+bool dv_site_open(dv_site *site, const char *folder, dv_config *flags, dv_error *err)
+{
+    char dsn[4200];
+    if (!dv_site_open_folder(site, folder, flags, err))
+        return false;
+    dv_site_dsn(site, dsn, sizeof dsn);
+    site->catalog = dv_catalog_open(dsn, err);
     if (!site->catalog || !open_rules(site, err))
         return false;
     site->ingest = dv_ingest_new(site->store, site->catalog, site->rules, err);

@@ -33,6 +33,10 @@ typedef struct dv_site {
 /* Makes FOLDER when it is absent, takes its lock (LOCKED names the pid that has it), reads drover.lua, opens catalog, store and rules, recovers
  * after an unclean stop. CONFIG (owned by the site from then on, also on failure) has the command line's flags; NULL: defaults. */
 bool dv_site_open(dv_site *site, const char *folder, dv_config *config, dv_error *err);
+/* Makes FOLDER when it is absent, takes the lock, reads the configuration, opens the store, and nothing else. */
+bool dv_site_open_folder(dv_site *site, const char *folder, dv_config *config, dv_error *err);
+/* The catalog that the configuration names. */
+void dv_site_dsn(const dv_site *site, char *buf, size_t size);
 /* Starts receiver, SCP, migration and the watch on the rules folder. */
 bool dv_site_serve(dv_site *site, dv_error *err);
 /* To be called every second or so while serving: rows that a database server lost are made again from the objects. */
