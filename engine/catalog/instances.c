@@ -389,13 +389,13 @@ static bool count_repeat(dv_db *db, const dv_quarantined *row, int64_t *id, bool
 {
     *id = 0;
     *duplicate = false;
-    if (row->received_sop_uid.len == 0 || !row->body_hash || !row->received_hash)
+    if (!row->body_hash || !row->received_hash)
         return true;
     dv_rows *r =
         dv_db_query(db, err,
-                    "UPDATE quarantine SET repeats = repeats + 1, last_at = $6 WHERE received_sop_uid = $1 AND state = $2"
-                    " AND rule = $3 AND body_hash = $4 AND received_hash = $5 RETURNING id, path",
-                    "tttbbi", row->received_sop_uid, or_empty(row->state), or_empty(row->rule),
+                    "UPDATE quarantine SET repeats = repeats + 1, last_at = $6 WHERE received_sop_uid || '' = $1 AND state = $2"
+                    " AND rule = $3 AND body_hash = $4 AND received_hash = $5 RETURNING id, path", /* by the hash: many lack a UID */
+                    "tttbbi", or_empty(row->received_sop_uid), or_empty(row->state), or_empty(row->rule),
                     hash_text(row->body_hash), hash_text(row->received_hash), row->received_at);
     if (dv_rows_next(r)) {
         *id = dv_rows_int(r, 0);

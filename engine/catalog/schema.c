@@ -98,6 +98,7 @@ const char *const dv_schema_steps[] = {
     " repeats BIGINT NOT NULL, findings TEXT NOT NULL);" /* findings: JSON array */
     "CREATE INDEX quarantine_study ON quarantine (received_study_uid);"
     "CREATE INDEX quarantine_sop ON quarantine (received_sop_uid);"
+    "CREATE INDEX quarantine_body ON quarantine (body_hash);"
     "CREATE INDEX quarantine_rule ON quarantine (rule);"
     "CREATE INDEX quarantine_state ON quarantine (state);"
 
