@@ -49,9 +49,10 @@ static const char *host(void)
     return host_name;
 }
 
+/* The failure of a post is told by the member's next question or its release, which dv_catalog_write does. */
 bool dv_catalog_count(dv_db *db, const char *name, int64_t add, dv_error *err)
 {
-    return dv_db_exec(db, err,
+    return dv_db_post(db, err,
                       "INSERT INTO counters (name, host, value) VALUES ($1, $2, $3)"
                       " ON CONFLICT (name, host) DO UPDATE SET value = counters.value + excluded.value",
                       "ssi", name, host(), add);
@@ -85,55 +86,55 @@ bool dv_catalog_seen(dv_db *db, dv_text received_sop_uid, const uint8_t *receive
     return dv_rows_close(r, err);
 }
 
-/* *OWN: the row is this very object's: it was added before, by whoever could not be told (a connection lost in the commit), or by a
- * recovery that ran beside. */
-static bool find_instance(dv_db *db, const dv_instance *row, dv_seen *seen, int64_t *id, const char **why, bool *own,
-                          dv_error *err)
+/* ---- the levels above an instance; each is found or made ---- */
+
+typedef struct place {
+    int64_t patient, study, series, origin;
+    bool new_patient, new_study, new_series, new_modality;
+    bool clash; /* the stored study belongs to another patient */
+    bool own;   /* the instance's row is this very object's: it was added before, by whoever could not be told (a connection lost in the
+                 * commit), or by a recovery that runs beside */
+} place;
+
+/* All that there is of ROW and of the levels above it, in one question. */
+static bool look_up(dv_db *db, const dv_instance *row, place *p, dv_seen *seen, int64_t *id, const char **why,
+                    dv_error *err)
 {
     *seen = DV_SEEN_NEW;
     *id = 0;
-    *own = false;
-    dv_rows *r = dv_db_query(db, err,
-                             "SELECT i.id, i.received_hash, i.body_hash, o.received_study_uid, i.path, i.transfer_syntax FROM instances i"
-                             " JOIN origins o ON o.id = i.origin WHERE i.received_sop_uid = $1",
-                             "t", row->received_sop_uid);
-    if (dv_rows_next(r)) {
-        *id = dv_rows_int(r, 0);
-        *seen = compare(dv_rows_text(r, 1), dv_rows_text(r, 2), dv_rows_text(r, 5), row->received_hash, row->body_hash);
+    *p = (place){0};
+    dv_rows *r = dv_db_query(
+        db, err,
+        "SELECT i.id, i.received_hash, i.body_hash, o.received_study_uid, i.path, s.id, s.patient, p.patient_id, "
+        "p.issuer, e.id, q.id, i.transfer_syntax"
+        " FROM (SELECT 1 AS one) x LEFT JOIN instances i ON i.received_sop_uid = $1 LEFT JOIN origins o ON o.id = "
+        "i.origin"
+        " LEFT JOIN studies s ON s.study_uid = $2 LEFT JOIN patients p ON p.id = s.patient"
+        " LEFT JOIN series e ON e.study = s.id AND e.series_uid = $3"
+        " LEFT JOIN origins q ON q.received_study_uid = $4 AND q.received_series_uid = $5",
+        "ttttt", row->received_sop_uid, or_empty(row->study_uid), or_empty(row->series_uid), row->received_study_uid,
+        row->received_series_uid);
+    if (!dv_rows_next(r))
+        return dv_rows_close(r, err);
+    *id = dv_rows_int(r, 0);
+    if (*id) {
+        *seen = compare(dv_rows_text(r, 1), dv_rows_text(r, 2), dv_rows_text(r, 11), row->received_hash, row->body_hash);
         if (*seen == DV_SEEN_CONFLICT)
             *why = "another body came before under this SOP Instance UID";
         if (!dv_text_equal(dv_rows_text(r, 3), row->received_study_uid)) {
             *seen = DV_SEEN_CONFLICT;
             *why = "this SOP Instance UID came before in another study";
         }
-        *own = *seen == DV_SEEN_IDENTICAL && row->path.len && dv_text_equal(dv_rows_text(r, 4), row->path);
-        if (*own)
+        p->own = *seen == DV_SEEN_IDENTICAL && row->path.len && dv_text_equal(dv_rows_text(r, 4), row->path);
+        if (p->own)
             *seen = DV_SEEN_NEW;
     }
-    return dv_rows_close(r, err);
-}
-
-/* ---- the levels above an instance; each is found or made ---- */
-
-typedef struct place {
-    int64_t patient, study, series, origin;
-    bool new_patient, new_study, new_series, new_modality;
-} place;
-
-/* The study by its stored UID. *CLASH: it belongs to another patient. */
-static bool find_study(dv_db *db, const dv_instance *row, place *p, bool *clash, dv_error *err)
-{
-    dv_rows *r =
-        dv_db_query(db, err,
-                    "SELECT s.id, s.patient, p.patient_id, p.issuer FROM studies s JOIN patients p ON p.id = s.patient"
-                    " WHERE s.study_uid = $1",
-                    "t", or_empty(row->study_uid));
-    if (dv_rows_next(r)) {
-        p->study = dv_rows_int(r, 0);
-        p->patient = dv_rows_int(r, 1);
-        *clash = !dv_text_equal(dv_rows_text(r, 2), or_empty(row->patient_id)) ||
-                 !dv_text_equal(dv_rows_text(r, 3), or_empty(row->issuer));
-    }
+    p->study = dv_rows_int(r, 5);
+    p->patient = dv_rows_int(r, 6);
+    p->clash = p->study && (!dv_text_equal(dv_rows_text(r, 7), or_empty(row->patient_id)) ||
+                            !dv_text_equal(dv_rows_text(r, 8), or_empty(row->issuer)));
+    p->series = dv_rows_int(r, 9);
+    p->origin = dv_rows_int(r, 10);
     return dv_rows_close(r, err);
 }
 
@@ -199,9 +200,6 @@ static bool make_study(dv_db *db, const dv_instance *row, place *p, dv_error *er
 static bool make_series(dv_db *db, const dv_instance *row, place *p, dv_error *err)
 {
     dv_text uid = or_empty(row->series_uid), modality = or_empty(row->modality);
-    if (!dv_db_int(db, 0, &p->series, err, "SELECT id FROM series WHERE study = $1 AND series_uid = $2", "it", p->study,
-                   uid))
-        return false;
     if (p->series)
         return true;
     p->new_series = true;
@@ -227,10 +225,6 @@ static bool make_series(dv_db *db, const dv_instance *row, place *p, dv_error *e
 
 static bool make_origin(dv_db *db, const dv_instance *row, place *p, dv_error *err)
 {
-    if (!dv_db_int(db, 0, &p->origin, err,
-                   "SELECT id FROM origins WHERE received_study_uid = $1 AND received_series_uid = $2", "tt",
-                   row->received_study_uid, row->received_series_uid))
-        return false;
     return p->origin ||
            returned_id(
                dv_db_query(
@@ -248,7 +242,7 @@ static bool add_audit(dv_db *db, const dv_instance *row, int64_t id, int64_t *fi
 {
     int64_t position = 0;
     for (const dv_audit_edit *e = row->edits; e; e = e->next)
-        if (!dv_db_exec(db, err,
+        if (!dv_db_post(db, err,
                         "INSERT INTO edits (instance, position, kind, path, before, after, stage, rule)"
                         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
                         "iitttttt", id, ++position, or_empty(e->kind), or_empty(e->path), e->before, e->after,
@@ -256,7 +250,7 @@ static bool add_audit(dv_db *db, const dv_instance *row, int64_t id, int64_t *fi
             return false;
     *findings = 0;
     for (const dv_audit_finding *f = row->findings; f; f = f->next)
-        if (!dv_db_exec(
+        if (!dv_db_post(
                 db, err,
                 "INSERT INTO findings (instance, position, kind, rule, path, message) VALUES ($1, $2, $3, $4, $5, $6)",
                 "iitttt", id, ++*findings, or_empty(f->kind), or_empty(f->rule), or_empty(f->path),
@@ -268,7 +262,7 @@ static bool add_audit(dv_db *db, const dv_instance *row, int64_t id, int64_t *fi
 /* studies.modalities with one more value, joined by a backslash. */
 static bool add_modality(dv_db *db, const dv_instance *row, const place *p, dv_error *err)
 {
-    return !p->new_modality || dv_db_exec(db, err,
+    return !p->new_modality || dv_db_post(db, err,
                                           "UPDATE studies SET modalities = CASE modalities WHEN '' THEN $1 ELSE "
                                           "modalities || '\\' || $1 END WHERE id = $2",
                                           "ti", row->modality, p->study);
@@ -278,8 +272,8 @@ static bool count_up(dv_db *db, const dv_instance *row, const place *p, int64_t 
 {
     int64_t bytes = (int64_t)row->bytes;
     return add_modality(db, row, p, err) &&
-           dv_db_exec(db, err, "UPDATE series SET instance_count = instance_count + 1 WHERE id = $1", "i", p->series) &&
-           dv_db_exec(
+           dv_db_post(db, err, "UPDATE series SET instance_count = instance_count + 1 WHERE id = $1", "i", p->series) &&
+           dv_db_post(
                db, err,
                "UPDATE studies SET series_count = series_count + $2, instance_count = instance_count + 1, bytes = "
                "bytes + $3,"
@@ -289,7 +283,7 @@ static bool count_up(dv_db *db, const dv_instance *row, const place *p, int64_t 
                " generation_first = CASE WHEN generation_first > $6 THEN $6 ELSE generation_first END,"
                " generation_last = CASE WHEN generation_last < $6 THEN $6 ELSE generation_last END WHERE id = $1",
                "iiiiii", p->study, (int64_t)p->new_series, bytes, findings, row->received_at, row->generation) &&
-           dv_db_exec(db, err,
+           dv_db_post(db, err,
                       "INSERT INTO counters (name, host, value) VALUES ('instances', $1, 1), ('bytes', $1, $2)"
                       " ON CONFLICT (name, host) DO UPDATE SET value = counters.value + excluded.value",
                       "si", host(), bytes) &&
@@ -328,7 +322,6 @@ bool dv_catalog_add_instance_why(dv_db *db, const dv_instance *row, dv_seen *see
 {
     const char *unwanted;
     place p = {0};
-    bool clash = false, own = false;
     int64_t findings;
     why = why ? why : &unwanted;
     *why = NULL;
@@ -337,15 +330,13 @@ bool dv_catalog_add_instance_why(dv_db *db, const dv_instance *row, dv_seen *see
             err, DV_ERR_VALUE,
             "an instance needs its SOP, Series and Study Instance UID as received (has '%.*s', '%.*s', '%.*s')",
             DV_ARG(row->received_sop_uid), DV_ARG(row->received_series_uid), DV_ARG(row->received_study_uid));
-    if (!find_instance(db, row, seen, existing, why, &own, err))
+    if (!look_up(db, row, &p, seen, existing, why, err))
         return false;
-    if (own)
+    if (p.own)
         return true;
     if (*seen != DV_SEEN_NEW)
         return *seen != DV_SEEN_IDENTICAL || repeated(db, *existing, err);
-    if (!find_study(db, row, &p, &clash, err))
-        return false;
-    if (clash) {
+    if (p.clash) {
         *seen = DV_SEEN_CONFLICT;
         *why = "the study belongs to another patient";
         return true;
@@ -354,7 +345,7 @@ bool dv_catalog_add_instance_why(dv_db *db, const dv_instance *row, dv_seen *see
         !make_origin(db, row, &p, err) || !insert_instance(db, row, &p, existing, err))
         return false;
     if (!*existing) /* another host was faster; its transaction is committed, so this finds it */
-        return find_instance(db, row, seen, existing, why, &own, err) &&
+        return look_up(db, row, &p, seen, existing, why, err) &&
                (*seen != DV_SEEN_IDENTICAL || repeated(db, *existing, err));
     return add_audit(db, row, *existing, &findings, err) && count_up(db, row, &p, findings, err);
 }

@@ -95,6 +95,18 @@ bool dv_db_exec(dv_db *db, dv_error *err, const char *sql, const char *types, ..
     return ok && run(db, sql, v, count, err);
 }
 
+bool dv_db_post(dv_db *db, dv_error *err, const char *sql, const char *types, ...)
+{
+    dv_value v[MAX_VALUES];
+    size_t count;
+    va_list args;
+    va_start(args, types);
+    bool ok = gather(v, &count, types, args, err);
+    va_end(args);
+    bool later = db->driver->post && db->driver->in_transaction(db);
+    return ok && (later ? db->driver->post(db, sql, v, count, err) : run(db, sql, v, count, err));
+}
+
 bool dv_db_exec_values(dv_db *db, dv_error *err, const char *sql, const dv_value *values, size_t count)
 {
     return run(db, sql, values, count, err);

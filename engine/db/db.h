@@ -44,6 +44,9 @@ const char *dv_db_engine(const dv_db *db); /* "sqlite 3.40.1" */
 
 /* Runs a statement without a result. */
 bool dv_db_exec(dv_db *db, dv_error *err, const char *sql, const char *types, ...);
+/* The same inside a transaction, when nothing is asked back: it may go out together with the next statement (PostgreSQL: a round trip less), and
+ * a failure may be told by that one, by dv_db_release or by dv_db_commit. */
+bool dv_db_post(dv_db *db, dv_error *err, const char *sql, const char *types, ...);
 bool dv_db_exec_values(dv_db *db, dv_error *err, const char *sql, const dv_value *values, size_t count);
 /* Several statements separated by ';', no parameters: schemas, written as SQLite reads them (db/script.h). */
 bool dv_db_script(dv_db *db, const char *sql, dv_error *err);

@@ -12,6 +12,8 @@ typedef struct dv_db_driver {
     bool (*script)(dv_db *db, const char *sql, dv_error *err);
     /* KEEP: the values must be copied, since the caller's may be gone when the rows are read. */
     dv_rows *(*query)(dv_db *db, const char *sql, const dv_value *values, size_t count, bool keep, dv_error *err);
+    /* NULL: as query, at once. Only inside a transaction. */
+    bool (*post)(dv_db *db, const char *sql, const dv_value *values, size_t count, dv_error *err);
     bool (*next)(dv_rows *r);
     bool (*is_null)(const dv_rows *r, int column);
     int64_t (*get_int)(const dv_rows *r, int column);

@@ -3,7 +3,9 @@
  *   statement   found by its words; prepared under a number of its own once a connection; busy while its result is open
  *   result      rows come one at a time (single-row mode). When another statement is run meanwhile, the rest is taken into memory first,
  *               because a connection does one thing at a time.
- *   pending     BEGIN, SAVEPOINT and RELEASE go with the next statement that needs an answer: a member costs a round trip, not three
+ *   pending     BEGIN, SAVEPOINT and RELEASE go out with the next statement
+ *   pipe        inside a transaction: what is pending or posted, and the statement whose answer is wanted, go out at once; then all answers
+ *               are read. An instance's row costs four round trips so, not twelve.
  *
  * Values go in binary and come as text, but for bytea, which is decoded in place. Text that PostgreSQL cannot hold (NUL, no UTF-8) gets
  * U+FFFD for each such byte.
@@ -28,6 +30,7 @@ enum {
     MAX_STATEMENTS = 512, /* built texts must not pile up at the server: idle ones are dropped then */
     PENDING = 512,
     OLDEST = 120000,
+    MOST_PIPED = 200, /* unread answers: neither side may fill the other's buffers */
     AGAIN_MS = 300, /* between two tries to connect: an engine full of senders does not storm a server that starts */
 };
 
@@ -41,11 +44,13 @@ typedef struct statement {
     unsigned number, epoch; /* epoch 0: not prepared yet */
     int last;               /* highest $N */
     bool busy;
+    bool unproven;          /* prepared in a pipe; whether it was is not known yet */
     /* the open result */
     bool done, failed;
     dv_error error;
     PGresult *now; /* the row that is shown, or the one that waits to be */
     bool first;    /* it waits */
+    int row;       /* of it */
     PGresult **held;
     size_t held_count, held_at, held_room;
     int *blob_len; /* by column; -1: not decoded */
@@ -62,6 +67,9 @@ typedef struct pg_db {
     unsigned numbers, epoch;
     int64_t again_ms; /* not to be tried before */
     char pending[PENDING];
+    bool unproven; /* some statement is */
+    bool piping;   /* in pipeline mode, with so many answers to come before the next statement's */
+    int piped;
     dv_arena scratch; /* values of the statement that is sent */
 } pg_db;
 
@@ -146,13 +154,17 @@ static bool set_up(pg_db *db, dv_error *err)
                        encoding ? encoding : "unknown");
     snprintf(sql, sizeof sql,
              "SET synchronous_commit TO off; SET bytea_output TO hex; SET standard_conforming_strings TO on; SET jit TO off;"
-             " SET lock_timeout TO 5000; SET client_min_messages TO error; SET default_transaction_read_only TO %s",
-             db->mode == DV_DB_READ ? "on" : "off");
+             " SET lock_timeout TO 5000; SET client_min_messages TO error; SET default_transaction_read_only TO %s%s",
+             db->mode == DV_DB_READ ? "on" : "off",
+             /* the writer's statements all go by an index; plans made while tables were small must do so too */
+             db->mode == DV_DB_READ ? "" : "; SET enable_seqscan TO off; SET plan_cache_mode TO force_generic_plan");
     PGresult *r = PQexec(db->conn, sql);
     bool ok = PQresultStatus(r) == PGRES_COMMAND_OK || fail(db, r, "settings of the connection", err);
     PQclear(r);
     db->epoch++;
     db->pending[0] = '\0';
+    db->piping = false;
+    db->piped = 0;
     snprintf(db->base.engine, sizeof db->base.engine, "postgresql %.40s", PQparameterStatus(db->conn, "server_version"));
     return ok;
 }
@@ -242,6 +254,12 @@ static void absorb(pg_db *db)
         keep_row(s, r);
 }
 
+static void undecoded(statement *s)
+{
+    for (int i = 0; s->blob_len && i < s->columns; i++)
+        s->blob_len[i] = -1;
+}
+
 static PGresult *take(pg_db *db, statement *s)
 {
     if (s->held_at < s->held_count)
@@ -258,11 +276,15 @@ static bool pg_next(dv_rows *r)
     }
     if (s->done)
         return false;
+    undecoded(s);
+    if (s->now && s->row + 1 < PQntuples(s->now)) {
+        s->row++;
+        return true;
+    }
     PQclear(s->now);
     s->now = take((pg_db *)s->rows.db, s);
+    s->row = 0;
     s->done = !s->now;
-    for (int i = 0; s->blob_len && i < s->columns; i++)
-        s->blob_len[i] = -1;
     return !s->done;
 }
 
@@ -288,20 +310,20 @@ static bool pg_rows_close(dv_rows *r, dv_error *err)
 static bool pg_is_null(const dv_rows *r, int column)
 {
     const statement *s = (const statement *)r;
-    return !s->now || PQgetisnull(s->now, 0, column);
+    return !s->now || PQgetisnull(s->now, s->row, column);
 }
 
 static int64_t pg_int(const dv_rows *r, int column)
 {
     const statement *s = (const statement *)r;
-    const char *t = s->now ? PQgetvalue(s->now, 0, column) : "";
+    const char *t = s->now ? PQgetvalue(s->now, s->row, column) : "";
     return *t == 't' ? 1 : strtoll(t, NULL, 10); /* "t" and "f" are booleans */
 }
 
 static double pg_double(const dv_rows *r, int column)
 {
     const statement *s = (const statement *)r;
-    return s->now ? strtod(PQgetvalue(s->now, 0, column), NULL) : 0;
+    return s->now ? strtod(PQgetvalue(s->now, s->row, column), NULL) : 0;
 }
 
 static int hex(char c)
@@ -314,8 +336,8 @@ static dv_text pg_text(const dv_rows *r, int column)
     const statement *s = (const statement *)r;
     if (pg_is_null(r, column))
         return (dv_text){NULL, 0};
-    char *at = PQgetvalue(s->now, 0, column);
-    size_t len = (size_t)PQgetlength(s->now, 0, column);
+    char *at = PQgetvalue(s->now, s->row, column);
+    size_t len = (size_t)PQgetlength(s->now, s->row, column);
     if (PQftype(s->now, column) != TYPE_BYTEA || len < 2)
         return (dv_text){at, len};
     if (s->blob_len[column] < 0) { /* "\x0aff" as it comes, over itself; once */
@@ -339,10 +361,96 @@ static const char *pg_name(const dv_rows *r, int column)
     return name ? name : "";
 }
 
+/* ---- the pipe ---- */
+
+/* After the answers of a pipe: what was prepared in one that failed may be there or not; it gets a new number. */
+static void prove(pg_db *db, bool ok)
+{
+    if (!db->unproven)
+        return;
+    for (statement *s = db->statements; s; s = s->hh.next) {
+        if (s->unproven && !ok) {
+            s->number = ++db->numbers;
+            s->epoch = 0;
+        }
+        s->unproven = false;
+    }
+    db->unproven = false;
+}
+
+/* Reads the answers that are due, the last one into S when there is one. False: the first failure, in ERR. */
+static bool pipe_finish(pg_db *db, statement *s, dv_error *err)
+{
+    if (!db->piping)
+        return true;
+    bool ok = PQpipelineSync(db->conn) || fail(db, NULL, "sync", err), synced = false;
+    for (int due = db->piped + (s ? 1 : 0); ok && !synced && !is_lost(db);) {
+        PGresult *r = PQgetResult(db->conn);
+        ExecStatusType status = PQresultStatus(r);
+        bool wanted = due == 1 && s;
+        if (!r) {
+            due--; /* the end of one statement's answers */
+            continue;
+        }
+        synced = status == PGRES_PIPELINE_SYNC;
+        if (wanted && status == PGRES_TUPLES_OK) {
+            s->columns = PQnfields(r);
+            s->now = r;
+        }
+        if (wanted && (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)) {
+            const char *n = PQcmdTuples(r);
+            db->base.changes = *n ? strtoll(n, NULL, 10) : 0;
+        }
+        if (status == PGRES_FATAL_ERROR && ok) {
+            ok = fail(db, r, s ? s->sql : "what was posted", err);
+            PQclear(r);
+            while (!is_lost(db) && !synced) { /* what follows was not run */
+                r = PQgetResult(db->conn);
+                synced = PQresultStatus(r) == PGRES_PIPELINE_SYNC;
+                PQclear(r);
+            }
+            break;
+        }
+        if (!s || r != s->now)
+            PQclear(r);
+    }
+    if (ok && !synced)
+        ok = fail(db, NULL, s ? s->sql : "what was posted", err);
+    PQexitPipelineMode(db->conn);
+    db->piping = false;
+    db->piped = 0;
+    prove(db, ok);
+    return ok;
+}
+
+/* Sends what is pending, statement by statement. */
+static bool pipe_pending(pg_db *db, dv_error *err)
+{
+    char *sql = db->pending;
+    absorb(db);
+    if (!db->piping && !PQenterPipelineMode(db->conn))
+        return fail(db, NULL, "pipeline", err);
+    db->piping = true;
+    db->base.began = db->base.began || sql[0] == 'B';
+    for (char *end; *sql; sql = end) {
+        end = strstr(sql, "; ");
+        if (end)
+            *end = '\0';
+        if (!PQsendQueryParams(db->conn, sql, 0, NULL, NULL, NULL, NULL, 0))
+            return fail(db, NULL, sql, err);
+        db->piped++;
+        end = end ? end + 2 : sql + strlen(sql);
+    }
+    db->pending[0] = '\0';
+    return true;
+}
+
 /* ---- what needs no prepared statement ---- */
 
 static bool exec_text(pg_db *db, const char *sql, dv_error *err)
 {
+    if (!pipe_finish(db, NULL, err))
+        return false;
     absorb(db);
     PGresult *r = PQexec(db->conn, sql);
     ExecStatusType status = PQresultStatus(r);
@@ -411,6 +519,9 @@ static bool control(pg_db *db, const char *sql, bool *mine, dv_error *err)
     if (!pg_in_transaction(&db->base))
         return is_lost(db) ? fail(db, NULL, sql, err)
                            : dv_fail(err, DV_ERR_DB, "the catalog database: %s outside a transaction", sql);
+    /* what was posted is heard of before its member ends */
+    if (which != 2 && !pipe_finish(db, NULL, which == 0 || which == 3 ? err : NULL) && (which == 0 || which == 3))
+        return false;
     bool untouched = db->pending[0] == 'B'; /* the server has heard nothing of it */
     if (which == 1 || (which == 0 && untouched)) {
         bool ok = untouched || exec_text(db, "ROLLBACK", err);
@@ -498,6 +609,7 @@ static statement *find(pg_db *db, const char *sql, dv_error *err)
     return s;
 }
 
+/* With the pipe it is only sent. */
 static bool prepare(pg_db *db, statement *s, const dv_value *values, size_t count, dv_error *err)
 {
     Oid types[MAX_PARAMETERS] = {0};
@@ -509,6 +621,14 @@ static bool prepare(pg_db *db, statement *s, const dv_value *values, size_t coun
                    : values[i].type == 'b' ? TYPE_BYTEA
                                            : 0;
     snprintf(name, sizeof name, "s%u", s->number);
+    if (db->piping) {
+        if (!PQsendPrepare(db->conn, name, s->sql, (int)count, types))
+            return fail(db, NULL, s->sql, err);
+        db->piped++;
+        s->epoch = db->epoch;
+        s->unproven = db->unproven = true;
+        return true;
+    }
     PGresult *r = PQprepare(db->conn, name, s->sql, (int)count, types);
     bool ok = PQresultStatus(r) == PGRES_COMMAND_OK || fail(db, r, s->sql, err);
     PQclear(r);
@@ -582,7 +702,7 @@ static bool send_values(pg_db *db, const statement *s, const dv_value *values, s
         db->base.log_bytes += 16 + lengths[i];
     }
     snprintf(name, sizeof name, "s%u", s->number);
-    return (PQsendQueryPrepared(db->conn, name, (int)count, at, lengths, formats, 0) && PQsetSingleRowMode(db->conn)) ||
+    return (PQsendQueryPrepared(db->conn, name, (int)count, at, lengths, formats, 0) && (db->piping || PQsetSingleRowMode(db->conn))) ||
            fail(db, NULL, s->sql, err);
 }
 
@@ -594,11 +714,9 @@ static bool start(pg_db *db, statement *s, const dv_value *values, size_t count,
         return dv_fail(err, DV_ERR_DB, "the catalog database: failed on purpose (%s)", s->sql);
     if (is_lost(db) && db->base.began)
         return fail(db, NULL, s->sql, err); /* invariant 1 */
-    if (!pg_in_transaction(&db->base) && !connected(db, err))
+    if (pg_in_transaction(&db->base) ? !pipe_pending(db, err) : !connected(db, err))
         return false;
     absorb(db);
-    if (!flush_pending(db, err))
-        return false;
     return (s->epoch == db->epoch || prepare(db, s, values, count, err)) && send_values(db, s, values, count, err);
 }
 
@@ -627,8 +745,17 @@ static dv_rows *query_once(pg_db *db, const char *sql, const dv_value *values, s
     s->busy = true;
     s->failed = false;
     s->columns = 0;
-    db->streaming = s;
-    s->now = from_wire(db, s);
+    s->row = 0;
+    s->now = NULL;
+    if (!db->piping) {
+        db->streaming = s;
+        s->now = from_wire(db, s);
+    } else if (!pipe_finish(db, s, &s->error)) {
+        s->failed = true;
+    } else if (s->now && PQntuples(s->now) == 0) {
+        PQclear(s->now);
+        s->now = NULL;
+    }
     s->done = !s->now;
     s->first = !s->done;
     if (s->now) {
@@ -653,6 +780,18 @@ static dv_rows *pg_query(dv_db *base, const char *sql, const dv_value *values, s
     bool alone = !pg_in_transaction(base) && !db->base.began && strncmp(sql, "SELECT", 6) == 0;
     dv_rows *r = query_once(db, sql, values, count, err);
     return r || !alone || !is_lost(db) || !connected(db, err) ? r : query_once(db, sql, values, count, err);
+}
+
+static bool pg_post(dv_db *base, const char *sql, const dv_value *values, size_t count, dv_error *err)
+{
+    pg_db *db = (pg_db *)base;
+    if (db->piped >= MOST_PIPED && !pipe_finish(db, NULL, err))
+        return false;
+    statement *s = find(db, sql, err);
+    if (!s || !start(db, s, values, count, err))
+        return false;
+    db->piped++;
+    return true;
 }
 
 static bool pg_script(dv_db *base, const char *sql, dv_error *err)
@@ -755,6 +894,7 @@ static const dv_db_driver driver = {
     .lock = pg_lock,
     .script = pg_script,
     .query = pg_query,
+    .post = pg_post,
     .next = pg_next,
     .is_null = pg_is_null,
     .get_int = pg_int,

@@ -457,6 +457,41 @@ static void text_that_is_none_does_not_stop_a_row(void **state)
     dv_db_close(db);
 }
 
+static void what_is_posted_is_there_with_the_next_answer_and_its_failure_fails_its_member_only(void **state)
+{
+    (void)state;
+    dv_db *db = fresh();
+    assert_true(dv_db_post(db, &err, "INSERT INTO u VALUES ($1)", "i", (int64_t)1000)); /* outside a transaction: at once */
+    assert_int_equal(number(db, "SELECT sum(x) FROM u"), 1000);
+    assert_true(dv_db_begin(db, false, &err));
+    for (int member = 0; member < 4; member++) {
+        assert_true(dv_db_savepoint(db, &err));
+        bool ok = true;
+        for (int i = 0; ok && i < 300; i++)
+            ok = dv_db_post(db, &err, "INSERT INTO u VALUES ($1)", "i", (int64_t)1);
+        if (member == 1) /* twice the same key: the second one fails, sooner or later */
+            for (int i = 0; ok && i < 2; i++)
+                ok = dv_db_post(db, &err, "INSERT INTO t (a) VALUES ($1)", "s", "x");
+        if (member == 2) {
+            assert_int_equal(number(db, "SELECT sum(x) FROM u"), 1600);
+            assert_int_equal(number(db, "SELECT count(*) FROM t"), 0);
+        }
+        ok = ok && dv_db_release(db, &err);
+        assert_true(ok == (member != 1));
+        if (!ok) {
+            assert_int_equal(err.code, DV_ERR_EXISTS);
+            assert_true(dv_db_rollback_to(db));
+        }
+    }
+    assert_true(dv_db_commit(db, &err));
+    assert_int_equal(number(db, "SELECT sum(x) FROM u"), 1900);
+    assert_true(dv_db_begin(db, false, &err));
+    assert_true(dv_db_post(db, &err, "INSERT INTO u VALUES ($1)", "i", (int64_t)5)); /* the commit waits for it */
+    assert_true(dv_db_commit(db, &err));
+    assert_int_equal(number(db, "SELECT sum(x) FROM u"), 1905);
+    dv_db_close(db);
+}
+
 static void a_duplicate_key_inside_a_transaction_takes_its_member_only(void **state)
 {
     (void)state;
@@ -498,6 +533,7 @@ int main(void)
         T(order_and_prefixes_go_by_bytes_whatever_the_locale),
         T(another_statement_may_run_while_a_result_is_open),
         T(text_that_is_none_does_not_stop_a_row),
+        T(what_is_posted_is_there_with_the_next_answer_and_its_failure_fails_its_member_only),
         T(a_duplicate_key_inside_a_transaction_takes_its_member_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
