@@ -161,13 +161,7 @@ for state in held rejected; do
 done
 
 say "what rules did (all of it: drover audit UID)"
-printf '  %9s  %-38s %-22s %s\n' instances rule attribute "for example"
-ask "SELECT count(*), e.rule, e.path, CASE WHEN e.before IS NULL THEN '(absent)' ELSE '\"' || e.before || '\"' END || ' -> ' ||
-       CASE WHEN e.after IS NULL THEN '(removed)' ELSE '\"' || e.after || '\"' END
-     FROM edits e GROUP BY e.rule, e.path ORDER BY e.rule, e.path" |
-    while IFS=$'\t' read -r count rule path example; do printf '  %9d  %-38s %-22s %s\n' "$count" "$rule" "$path" "$example"; done
-ask "SELECT count(*), f.rule, f.path, f.message FROM findings f GROUP BY f.rule, f.path ORDER BY f.rule, f.path" |
-    while IFS=$'\t' read -r count rule path message; do printf '  %9d  %-38s %-22s flagged: %s\n' "$count" "$rule" "$path" "$message"; done
+"$drover" audit --by-rule --data "$data"
 
 say "hashes: every stored object is read again"
 "$drover" verify --data "$data"

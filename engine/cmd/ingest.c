@@ -1,3 +1,4 @@
+#include "base/file.h"
 #include "cmd/ask.h"
 #include "cmd/verbs.h"
 
@@ -44,6 +45,11 @@ static int run(const dv_args *args)
     if (!realpath(args->value[0], path)) {
         dv_fail_errno(&err, "cannot read %s", args->value[0]);
         return dv_complain(args, &err);
+    }
+    if (access(dv_data_dir(args), F_OK) != 0) {
+        if (!dv_mkdirs(dv_data_dir(args), 0750, &err))
+            return dv_complain(args, &err);
+        fprintf(stderr, "a new data directory: %s\n", dv_data_dir(args));
     }
     cJSON *arguments = cJSON_CreateObject();
     cJSON_AddStringToObject(arguments, "path", path);

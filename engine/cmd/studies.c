@@ -83,13 +83,17 @@ static bool print_audit(void *user, const char *kind, const cJSON *row)
     return true;
 }
 
-static const dv_option audit_options[] = {DV_ASK_OPTIONS};
+static const dv_option audit_options[] = {{"by-rule", NULL, "instead: what each rule did in the whole archive, with an example"}, DV_ASK_OPTIONS};
 
 static int run_audit(const dv_args *args)
 {
+    static const dv_column by_rule[] = {{"instances", "INSTANCES", 0}, {"rule", "RULE", 40}, {"kind", "DID", 0}, {"attribute", "ATTRIBUTE", 40},
+                                        {"before", "FOR EXAMPLE", 32}, {"after", "BECAME", 32}, {"message", "SAID", 100}, {0}};
     audit_print sum = {0};
-    if (args->count != 1)
-        return dv_usage(args, "give one UID of an instance, series or study");
+    if (dv_flag(args, "by-rule") && !args->count)
+        return dv_ask_list(args, "audit.by_rule", cJSON_CreateObject(), by_rule, "no rule changed or flagged anything");
+    if (args->count != 1 || dv_flag(args, "by-rule"))
+        return dv_usage(args, "give one UID of an instance, series or study, or --by-rule");
     cJSON *a = cJSON_CreateObject();
     cJSON_AddStringToObject(a, "uid", args->value[0]);
     if (dv_flag(args, "json"))
@@ -100,5 +104,5 @@ static int run_audit(const dv_args *args)
     return code;
 }
 
-const dv_verb dv_verb_audit = {"audit", "UID", "what was changed in an instance, series or study, and by which rule",
-                               "Stored and received UIDs are found.", audit_options, "drover audit 1.2.840.113619.2.55.3", run_audit};
+const dv_verb dv_verb_audit = {"audit", "UID | --by-rule", "what was changed, and by which rule",
+                               "Of an instance, series or study, by its stored or received UID; or summed over the archive.", audit_options, "drover audit 1.2.840.113619.2.55.3", run_audit};

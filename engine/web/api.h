@@ -9,7 +9,7 @@ dv_handler dv_api_status;
 /* api_peers.c */
 dv_handler dv_api_peers_list, dv_api_peers_add, dv_api_peers_remove, dv_api_echo, dv_api_find;
 /* api_archive.c */
-dv_handler dv_api_studies, dv_api_instances, dv_api_audit, dv_api_verify, dv_api_ingest;
+dv_handler dv_api_studies, dv_api_instances, dv_api_audit, dv_api_audit_by_rule, dv_api_verify, dv_api_ingest;
 /* api_quarantine.c */
 dv_handler dv_api_quarantine_list, dv_api_quarantine_show, dv_api_quarantine_retry, dv_api_quarantine_delete;
 /* api_catalog.c */

@@ -174,6 +174,31 @@ bool dv_api_audit(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *e
     return ok;
 }
 
+/* What each rule did in the whole archive, with an example: a change, else a finding. */
+bool dv_api_audit_by_rule(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *err)
+{
+    (void)args;
+    dv_db *db = dv_catalog_reader(site->catalog, err);
+    dv_rows *r = !db ? NULL
+                     : dv_db_query(db, err,
+                                   "SELECT rule, path, kind, count(DISTINCT instance), min(before), min(after), NULL FROM edits"
+                                   " GROUP BY rule, path, kind UNION ALL"
+                                   " SELECT rule, path, kind, count(DISTINCT instance), NULL, NULL, min(message) FROM findings"
+                                   " GROUP BY rule, path, kind ORDER BY 1, 2, 3",
+                                   "");
+    static const char *const names[] = {"rule", "attribute", "kind", NULL, "before", "after", "message"};
+    bool ok = true;
+    while (ok && dv_rows_next(r)) {
+        cJSON *row = cJSON_CreateObject();
+        cJSON_AddNumberToObject(row, "instances", (double)dv_rows_int(r, 3));
+        for (int i = 0; i < 7; i++)
+            if (names[i])
+                dv_json_text(row, names[i], dv_rows_text(r, i));
+        ok = dv_reply_row(reply, row, err);
+    }
+    return dv_rows_close(r, ok ? err : NULL) && ok;
+}
+
 /* ---- verify ---- */
 
 typedef struct page {

@@ -13,6 +13,7 @@ const dv_route dv_routes[] = {
     {"studies", dv_api_studies, false, "patient_id patient_name accession study_date modality study_uid source flagged limit after"},
     {"instances", dv_api_instances, false, "uid"},
     {"audit", dv_api_audit, false, "uid"},
+    {"audit.by_rule", dv_api_audit_by_rule, false, ""},
     {"verify", dv_api_verify, false, "uid"},
     {"ingest", dv_api_ingest, false, "path rules source"},
     {"quarantine.list", dv_api_quarantine_list, false, "state rule study source limit after"},
