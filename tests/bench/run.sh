@@ -38,7 +38,7 @@ bench_dataset() {
         -Wl,--start-group "${libraries[@]}" -Wl,--end-group -ldcmdata -loflog -lofstd \
         $(pkg-config --libs lua5.4 sqlite3 openssl libcjson libpcre2-8 zlib) -lpthread
     "$drover" synth "$work/ct" --studies 1 --modalities CT --defects none --instances-per-study 1 >/dev/null
-    "$work/dataset" "$work"/ct/*/*/0001.dcm "$work/install/share/drover" "$PWD/tests/bench/rules"
+    "$work/dataset" "$work"/ct/*/*/0001.dcm "$work/install/share/drover" "$PWD/tests/rules/sixty"
 }
 
 bench_receive() {
