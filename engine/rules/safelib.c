@@ -173,12 +173,17 @@ static int safe_pairs(lua_State *L)
 
 /* ---- string ---- */
 
+enum { MOST_REPEATS = 1000000000 };
+
 static int string_rep(lua_State *L)
 {
     size_t len, gap, total;
     const char *s = luaL_checklstring(L, 1, &len);
     lua_Integer n = luaL_checkinteger(L, 2);
     const char *between = luaL_optlstring(L, 3, "", &gap);
+    /* Also of nothing: who asks for it has a count gone wrong, and that is better told than passed over. */
+    if (n > MOST_REPEATS)
+        return luaL_error(L, "string.rep: %I times is more than a rule may ask for (%d)", (LUAI_UACINT)n, MOST_REPEATS);
     if (n <= 0 || len + gap == 0) {
         lua_pushliteral(L, "");
         return 1;

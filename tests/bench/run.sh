@@ -36,7 +36,7 @@ bench_dataset() {
     done
     g++ -std=c++17 -O2 -D_GNU_SOURCE -Iengine -Ibuild/release/generated tests/bench/dataset.cc -o "$work/dataset" \
         -Wl,--start-group "${libraries[@]}" -Wl,--end-group -ldcmdata -loflog -lofstd \
-        $(pkg-config --libs lua5.4 sqlite3 openssl libcjson libpcre2-8 zlib) -lpthread
+        $(pkg-config --libs lua5.4 sqlite3 libpq openssl libcjson libpcre2-8 zlib) -lpthread
     "$drover" synth "$work/ct" --studies 1 --modalities CT --defects none --instances-per-study 1 >/dev/null
     "$work/dataset" "$work"/ct/*/*/0001.dcm "$work/install/share/drover" "$PWD/tests/rules/sixty"
 }
