@@ -236,10 +236,27 @@ bool dv_config_template(dv_buffer *out)
     return dv_buffer_string(out, *section ? "}\n" : "");
 }
 
+/* VALUE without the password of a database's address, in both of its spellings: ://USER:PASSWORD@ and password=... */
+static void show_value(const char *value, char *out, size_t size)
+{
+    const char *user = strstr(value, "://"), *end = user ? strrchr(user, '@') : NULL;
+    const char *word = strstr(value, "password");
+    const char *from = end ? memchr(user + 3, ':', (size_t)(end - user - 3)) : NULL;
+    if (from)
+        snprintf(out, size, "%.*s:***%s", (int)(from - value), value, end);
+    else
+        dv_text_copy(dv_text_of(*value ? value : "\"\""), out, size);
+    if (word) /* quotes, escapes and blanks are libpq's business: what follows is left out */
+        snprintf(out, size, "%.*s...", (int)(word - value), value);
+}
+
 bool dv_config_show(const dv_config *c, dv_buffer *out)
 {
-    for (int i = 0; i < COUNT; i++)
-        dv_buffer_printf(out, "%-24s %-12s %s\n", settings[i].key, *c->value[i] ? c->value[i] : "\"\"", c->from[i]);
+    for (int i = 0; i < COUNT; i++) {
+        char value[1024];
+        show_value(c->value[i], value, sizeof value);
+        dv_buffer_printf(out, "%-24s %-12s %s\n", settings[i].key, value, c->from[i]);
+    }
     return !out->failed;
 }
 
