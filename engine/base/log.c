@@ -1,6 +1,7 @@
 #include "base/log.h"
 #include "base/clock.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +21,12 @@ void dv_log_setup(int fd, bool json, dv_log_level level)
     log_level = level;
 }
 
+void dv_log_replace(int fd)
+{
+    if (log_fd != 2)
+        dup3(fd, log_fd, O_CLOEXEC);
+}
+
 bool dv_log_level_of(const char *name, dv_log_level *out)
 {
     for (int i = 0; i < 4; i++)
@@ -28,11 +35,6 @@ bool dv_log_level_of(const char *name, dv_log_level *out)
             return true;
         }
     return false;
-}
-
-bool dv_log_wants(dv_log_level level)
-{
-    return level <= log_level;
 }
 
 void dv_log(dv_log_level level, const char *part, const char *format, ...)

@@ -12,9 +12,10 @@ typedef enum dv_log_level { DV_LOG_ERROR, DV_LOG_WARN, DV_LOG_INFO, DV_LOG_DEBUG
 
 /* FD -1 is stderr. Before it is called: stderr, text, INFO. */
 void dv_log_setup(int fd, bool json, dv_log_level level);
+/* From now on lines go where FD goes (the caller closes FD): after logrotate. Without a file of dv_log_setup: nothing happens. */
+void dv_log_replace(int fd);
 /* "error", "warn", "info", "debug"; false if NAME is none of them. */
 bool dv_log_level_of(const char *name, dv_log_level *out);
-bool dv_log_wants(dv_log_level level);
 /* PART is the module: "scp", "migrate". */
 void dv_log(dv_log_level level, const char *part, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

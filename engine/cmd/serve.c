@@ -1,7 +1,9 @@
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "cmd/ask.h"
 #include "cmd/verbs.h"
+#include "ops/notify.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -60,6 +62,28 @@ static bool setup_log(const dv_config *config, dv_error *err)
     return true;
 }
 
+/* logrotate has moved the file away: the descriptor keeps its number, so that no thread writes to a closed one. */
+static void reopen_log(const dv_config *config)
+{
+    const char *file = dv_config_text(config, "log.file");
+    int fd = *file ? open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640) : -1;
+    if (fd >= 0) {
+        dv_log_replace(fd);
+        close(fd);
+    } else if (*file) {
+        dv_warn("serve", "cannot open the log file %s again: %s", file, strerror(errno));
+    }
+}
+
+/* Alive: the catalog answers and the store can still sync. A loop that hangs says nothing, which says it too. */
+static bool healthy(dv_site *site)
+{
+    dv_error err;
+    int64_t one = 0;
+    dv_db *db = dv_catalog_reader(site->catalog, &err);
+    return db && dv_db_int(db, 0, &one, &err, "SELECT 1", "") && dv_store_ready(site->store, &err);
+}
+
 static int run(const dv_args *args)
 {
     dv_error err = {0};
@@ -84,14 +108,23 @@ static int run(const dv_args *args)
     if (ok) {
         dv_info("serve", "ready: %s listens on port %u, rules generation %lld, data in %s", dv_config_text(site.config, "dimse.aet"),
                 dv_scp_port(site.scp), (long long)dv_rules_current(site.rules), site.folder);
+        int64_t every = dv_service_watchdog_ms(), said = dv_mono_ms(), wait_ms = every && every < 1000 ? every : 1000;
+        dv_service_tell("READY=1");
         for (int got = 0; got != SIGTERM && got != SIGINT;) {
             dv_error refused = {0};
             int64_t number;
-            got = sigtimedwait(&signals, NULL, &(struct timespec){.tv_sec = 1});
+            got = sigtimedwait(&signals, NULL, &(struct timespec){.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000});
             dv_site_tend(&site);
+            if (every && dv_mono_ms() - said >= every - 5 && healthy(&site)) {
+                said = dv_mono_ms();
+                dv_service_tell("WATCHDOG=1");
+            }
+            if (got == SIGHUP)
+                reopen_log(site.config);
             if (got == SIGHUP && !dv_rules_publish(site.rules, "SIGHUP", &number, &refused))
                 dv_warn("serve", "the rules stay as they are: %s", refused.message);
         }
+        dv_service_tell("STOPPING=1");
         dv_info("serve", "stopping");
     }
     dv_control_stop(control);
@@ -105,6 +138,6 @@ static int run(const dv_args *args)
 const dv_verb dv_verb_serve = {
     "serve", "", "run the engine: receive, migrate, answer the other verbs",
     "Runs in the foreground and logs to standard error; SIGTERM or Ctrl-C stops it cleanly, SIGHUP\n"
-    "publishes the rules folder. A new data directory gets a commented drover.lua; flags win over it.\n"
+    "publishes the rules folder and opens log.file anew. A new data directory gets a commented drover.lua; flags win over it.\n"
     "Rules in DIR/rules take effect when a file in it is saved.",
     options, "drover serve --data /srv/drover --dicom-port 11112 --aet DROVER --allow-any", run};
