@@ -87,8 +87,8 @@ static const dv_option audit_options[] = {{"by-rule", NULL, "instead: what each 
 
 static int run_audit(const dv_args *args)
 {
-    static const dv_column by_rule[] = {{"instances", "INSTANCES", 0}, {"rule", "RULE", 40}, {"kind", "DID", 0}, {"attribute", "ATTRIBUTE", 40},
-                                        {"before", "FOR EXAMPLE", 32}, {"after", "BECAME", 32}, {"message", "SAID", 100}, {0}};
+    static const dv_column by_rule[] = {
+        {"instances", "INSTANCES", 0}, {"rule", "RULE", 40}, {"attribute", "ATTRIBUTE", 40}, {"example", "FOR EXAMPLE", 100}, {0}};
     audit_print sum = {0};
     if (dv_flag(args, "by-rule") && !args->count)
         return dv_ask_list(args, "audit.by_rule", cJSON_CreateObject(), by_rule, "no rule changed or flagged anything");

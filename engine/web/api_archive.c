@@ -1,3 +1,4 @@
+#include "base/buffer.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -174,6 +175,11 @@ bool dv_api_audit(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *e
     return ok;
 }
 
+static void add_quoted(dv_buffer *out, dv_text value, const char *absent)
+{
+    dv_buffer_printf(out, value.at ? "\"%.*s\"" : "%.*s", DV_ARG(value.at ? value : dv_text_of(absent)));
+}
+
 /* What each rule did in the whole archive, with an example: a change, else a finding. */
 bool dv_api_audit_by_rule(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *err)
 {
@@ -194,6 +200,16 @@ bool dv_api_audit_by_rule(dv_site *site, const cJSON *args, dv_reply *reply, dv_
         for (int i = 0; i < 7; i++)
             if (names[i])
                 dv_json_text(row, names[i], dv_rows_text(r, i));
+        dv_buffer example = {0};
+        if (!dv_rows_is_null(r, 6)) {
+            dv_buffer_printf(&example, "%.*s: %.*s", DV_ARG(dv_rows_text(r, 2)), DV_ARG(dv_rows_text(r, 6)));
+        } else {
+            add_quoted(&example, dv_rows_text(r, 4), "(absent)");
+            dv_buffer_string(&example, " -> ");
+            add_quoted(&example, dv_rows_text(r, 5), "(removed)");
+        }
+        dv_json_text(row, "example", dv_buffer_as_text(&example));
+        dv_buffer_free(&example);
         ok = dv_reply_row(reply, row, err);
     }
     return dv_rows_close(r, ok ? err : NULL) && ok;
