@@ -430,8 +430,3 @@ void dv_state_free(dv_state *state)
     dv_sandbox_free(state->L);
     free(state);
 }
-
-void dv_state_push(dv_state *state)
-{
-    lua_rawgeti(state->L, LUA_REGISTRYINDEX, state->m);
-}

@@ -63,7 +63,5 @@ typedef struct dv_state {
  * RULE_LOAD "rules/x.lua:3: reason". */
 dv_state *dv_state_new(const dv_rule_set *set, const dv_sandbox_limits *limits, dv_buffer *report, dv_error *err);
 void dv_state_free(dv_state *state);
-/* Pushes M. */
-void dv_state_push(dv_state *state);
 
 #endif

@@ -49,8 +49,6 @@ bool dv_publish_record(dv_rules *rules, const dv_rule_set *set, const char *who,
 dv_rule_set *dv_publish_recorded(dv_rules *rules, int64_t *number, dv_error *err);
 /* The number in force by the catalog, 0 without. */
 bool dv_publish_number(dv_rules *rules, int64_t *number, dv_error *err);
-/* Builds, tests, records and puts SET in force. Takes the reference. With NUMBER not 0 it is on record already. */
-bool dv_rules_put_take(dv_rules *rules, dv_rule_set *set, const char *who, int64_t number, dv_error *err);
 void dv_watch_stop(dv_rules *rules);
 
 #endif

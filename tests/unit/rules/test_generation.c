@@ -217,16 +217,17 @@ static void a_set_that_does_not_load_at_the_first_start_is_an_error(void **state
     assert_non_null(strstr(err.message, "/nonexistent"));
 }
 
-static void a_set_whose_tests_fail_is_refused(void **state)
+static void a_set_whose_tests_fail_is_refused_without_their_values(void **state)
 {
     (void)state;
     put(site, "a.lua",
-        "mapping 'x' { actions = { { 'PatientID', 'set', 'A' } }, tests = { { given = { PatientID = 'B' }, expect = { "
-        "PatientID = 'C' } } } }");
+        "mapping 'x' { actions = { { 'PatientID', 'set', 'A' } }, tests = { { given = { PatientID = 'SECRET-B' }, expect = { "
+        "PatientID = 'SECRET-C' } } } }");
     dv_rules_options options = {.share = ".", .site = site, .states = 1, .require_tests = true}; /* the shipped ones */
     assert_null(dv_rules_open(&options, &err));
     assert_int_equal(err.code, DV_ERR_RULE_LOAD);
-    if (!strstr(err.message, "rules/a.lua:1"))
+    /* Seen: the log had the values of the test; the error is logged. */
+    if (!strstr(err.message, "rules/a.lua:1: mapping/x;") || strstr(err.message, "SECRET"))
         fail_msg("%s", err.message);
     put(site, "a.lua",
         "mapping 'x' { actions = { { 'PatientID', 'set', 'A' } }, tests = { { given = { PatientID = 'B' }, expect = { "
@@ -412,7 +413,7 @@ int main(void)
         cmocka_unit_test(the_same_text_has_the_same_number),
         cmocka_unit_test(the_catalog_keeps_texts_and_numbers),
         cmocka_unit_test(a_set_that_does_not_load_at_the_first_start_is_an_error),
-        cmocka_unit_test(a_set_whose_tests_fail_is_refused),
+        cmocka_unit_test(a_set_whose_tests_fail_is_refused_without_their_values),
         cmocka_unit_test(a_rule_that_runs_away_in_the_language_is_named),
         cmocka_unit_test(a_thousand_bombs_are_held_and_leave_memory_flat),
         cmocka_unit_test(garbage_is_collected_between_runs),
