@@ -34,7 +34,6 @@ typedef struct dv_passage {
     int64_t received_at;
     dv_text stream;              /* deflated: all that came, kept whole when a rule changes it; absent otherwise */
     uint8_t received_hash[DV_SHA256_BYTES]; /* of the header, deflated: of the stream */
-    int64_t waived;              /* quarantine row whose hold is waived, 0 without */
     dv_text sop_uid, study_uid, series_uid; /* as received, trimmed, never absent */
 } dv_passage;
 
@@ -51,8 +50,6 @@ bool dv_passage_finish(dv_passage *p, dv_object *o, dv_receipt *out, dv_error *e
 
 /* SHA-256 of the received header without bulk values. */
 bool dv_header_hash(const dv_index *ix, uint8_t out[DV_SHA256_BYTES], dv_error *err);
-/* The header bytes without bulk values and with Pixel Data's head, as the note keeps them. */
-bool dv_header_bytes(const dv_index *ix, dv_arena *arena, dv_text *out, dv_error *err);
 
 /* What the file tells of its row: the JSON of the object's note. */
 bool dv_note_write(const dv_passage *p, dv_arena *arena, dv_text *out, dv_error *err);

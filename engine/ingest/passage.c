@@ -99,7 +99,8 @@ static bool join_part(void *user, const uint8_t *at, size_t n, dv_error *err)
     return true;
 }
 
-bool dv_header_bytes(const dv_index *ix, dv_arena *arena, dv_text *out, dv_error *err)
+/* The header bytes without bulk values and with Pixel Data's head, as the note keeps them. */
+static bool header_bytes(const dv_index *ix, dv_arena *arena, dv_text *out, dv_error *err)
 {
     joined j = {dv_arena_alloc(arena, ix->len), 0};
     if (!j.at)
@@ -231,7 +232,7 @@ dv_object *dv_passage_object(dv_passage *p, int spool, dv_error *err)
     dv_spans spans = {0};
     if (edited && p->stream.at)
         note.received_header = p->stream;
-    else if (edited && !dv_header_bytes(p->index, p->arena, &note.received_header, err))
+    else if (edited && !header_bytes(p->index, p->arena, &note.received_header, err))
         return NULL;
     if (!dv_note_write(p, p->arena, &note.json, err))
         return NULL;
