@@ -44,7 +44,8 @@ int dv_ask(const dv_args *args, const char *verb, cJSON *arguments, bool local, 
     return dv_ask_quietly(args, verb, arguments, local, on_line, user, &err) ? 0 : dv_complain(args, &err);
 }
 
-char *dv_show_bytes(double bytes, char *buf, size_t size)
+/* "1.2 GB" */
+static char *show_bytes(double bytes, char *buf, size_t size)
 {
     static const char *const units[] = {"B", "KB", "MB", "GB", "TB", "PB"};
     int u = 0;
@@ -64,7 +65,7 @@ const char *dv_show(const cJSON *row, const char *member, char *buf, size_t size
     if (cJSON_IsBool(v))
         return cJSON_IsTrue(v) ? "yes" : "no";
     if (cJSON_IsNumber(v) && strcmp(member, "bytes") == 0)
-        return dv_show_bytes(v->valuedouble, buf, size);
+        return show_bytes(v->valuedouble, buf, size);
     if (cJSON_IsNumber(v)) {
         snprintf(buf, size, v->valuedouble == (double)(int64_t)v->valuedouble ? "%.0f" : "%.1f", v->valuedouble);
         return buf;

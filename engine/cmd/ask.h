@@ -32,8 +32,6 @@ void dv_ask_text(cJSON *arguments, const char *member, const dv_args *args, cons
 void dv_ask_texts(cJSON *arguments, const char *member, const dv_args *args, const char *option);
 /* A value of a row as text for people; BUF is used for numbers. Numbers of bytes when MEMBER is "bytes". */
 const char *dv_show(const cJSON *row, const char *member, char *buf, size_t size);
-/* "1.2 GB" */
-char *dv_show_bytes(double bytes, char *buf, size_t size);
 void dv_print_json(const cJSON *value);
 
 #endif
