@@ -10,7 +10,7 @@ enum {
     DV_MAX_COMMAND = 64 * 1024,    /* a DIMSE command set; real ones have 200 bytes */
     DV_MAX_PDU = 131072,           /* the most that DCMTK receives (PS3.8 D.1) */
     DV_MAX_PATH = 512,             /* an attribute path in text */
-    DV_RULE_MS = 100,              /* run time of all rules of one dataset */
+    DV_RULE_MS = 100,              /* CPU time of all rules of one dataset */
     DV_RULE_BYTES = 32 * 1024 * 1024, /* Lua memory above the state's baseline, one dataset */
 };
 
