@@ -351,11 +351,8 @@ bool dv_harness_test_all(lua_State *L, dv_buffer *report, int *passed, int *fail
     bool ok = dv_harness_run(L, NULL, &arena, &all, &err);
     *passed = all.passed;
     *failed = all.failed;
-    if (!ok) {
-        *failed = 1;
-        if (report)
-            dv_buffer_printf(report, "%s\n", err.message);
-    }
+    if (!ok && report)
+        dv_buffer_printf(report, "%s\n", err.message);
     for (size_t i = 0; ok && report && i < all.count; i++)
         if (all.cases[i].why)
             dv_buffer_printf(report, "%s:%lld: %s: %s: %s\n", all.cases[i].file, (long long)all.cases[i].line,

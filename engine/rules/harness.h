@@ -36,7 +36,7 @@ typedef enum dv_harness_format { DV_HARNESS_TEXT, DV_HARNESS_JSON, DV_HARNESS_JU
 bool dv_harness_run(lua_State *L, const char *rule, dv_arena *arena, dv_harness_report *out, dv_error *err);
 bool dv_harness_print(const dv_harness_report *report, dv_harness_format format, dv_buffer *out, dv_error *err);
 /* For the publisher: runs all; REPORT (may be NULL) gets a line for each failure, "rules/x.lua:3: mapping/x: name:
- * what". True when all passed. */
+ * what", or why nothing could be run (*FAILED 0). True when all passed. */
 bool dv_harness_test_all(lua_State *L, dv_buffer *report, int *passed, int *failed);
 
 /* Runs every rule over DS and writes to OUT what each did, as text or JSON. DS is changed by them. */
