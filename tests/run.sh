@@ -4,6 +4,7 @@
 #   tests/run.sh                 under 10 minutes on 2 cores; the last line is "N passed, N failed"
 #   tests/run.sh -k accession    only suites, scenarios or unit tests whose name holds "accession"
 #   tests/run.sh --all           the long ones too: 20 kills, a minute of fuzzing a target, benches, a bare system
+#                                (DROVER_FUZZ_SECONDS=600 for ten minutes a target)
 #
 # Every suite speaks TAP into build/tests/NAME.log; this script counts. A suite that ends badly without a "not ok" (a crash,
 # a sanitizer's report, a time-out) counts as one failure.
@@ -15,7 +16,7 @@ while [ $# -gt 0 ]; do
     case "$1" in
     --all) all=yes ;;
     -k) only=${2:?"-k needs a NAME"}; shift ;;
-    *) sed -n '2,6s/^# \{0,1\}//p' "$0"; [ "$1" = --help ] && exit 0; exit 2 ;;
+    *) sed -n '2,7s/^# \{0,1\}//p' "$0"; [ "$1" = --help ] && exit 0; exit 2 ;;
     esac
     shift
 done
@@ -112,8 +113,8 @@ if [ -n "$all" ]; then
         wanted "$name" || continue
         mkdir -p "build/fuzz/corpus/${name#fuzz/}"
         seeds=tests/fuzz/seeds/${name#fuzz/}
-        suite "$name" 180 sh -c '"$@" && echo "ok 1 - a minute of foreign bytes brings it to no fault"' sh \
-            "$target" -max_total_time=60 -rss_limit_mb=2048 -artifact_prefix=build/fuzz/ "build/fuzz/corpus/${name#fuzz/}" $([ -d "$seeds" ] && echo "$seeds")
+        suite "$name" 180 sh -c '"$@" && echo "ok 1 - foreign bytes bring it to no fault"' sh \
+            "$target" -max_total_time=${DROVER_FUZZ_SECONDS:-60} -rss_limit_mb=2048 -artifact_prefix=build/fuzz/ "build/fuzz/corpus/${name#fuzz/}" $([ -d "$seeds" ] && echo "$seeds")
     done
     wanted bench && suite bench 1800 sh -c 'tests/bench/run.sh && echo "ok 1 - every bench printed its figures"'
     wanted bare && suite bare 1800 tests/bare.sh
