@@ -288,6 +288,17 @@ static void receipt(dv_receipt *out, dv_kept kept, int64_t id, const char *path,
     dv_text_copy(present(reason), out->reason, sizeof out->reason);
 }
 
+/* ROW for the finished object DONE; what has a row already is not kept twice. */
+static bool keep(dv_passage *p, const dv_quarantined *row, const dv_stored *done, dv_kept kept, dv_receipt *out, dv_error *err)
+{
+    quarantine_work work = {.row = row};
+    if (!dv_catalog_write(p->ingest->catalog, false, add_quarantined, &work, err) ||
+        (work.duplicate && !done->adopted && !dv_store_remove(p->ingest->store, done->path, err)))
+        return false;
+    receipt(out, kept, work.id, done->path, row->reason);
+    return true;
+}
+
 /* Gives the quarantine object its row. DONE is of a finished object. */
 static bool finish_quarantine(dv_passage *p, const dv_stored *done, dv_text state, dv_kept kept, dv_receipt *out, dv_error *err)
 {
@@ -319,13 +330,7 @@ static bool finish_quarantine(dv_passage *p, const dv_stored *done, dv_text stat
     };
     if (!ok)
         return dv_fail(err, DV_ERR_MEMORY, "no memory for the findings of a dataset");
-    quarantine_work work = {.row = &row};
-    if (!dv_catalog_write(p->ingest->catalog, false, add_quarantined, &work, err))
-        return false;
-    if (work.duplicate && !done->adopted && !dv_store_remove(p->ingest->store, done->path, err))
-        return false;
-    receipt(out, kept, work.id, done->path, row.reason);
-    return true;
+    return keep(p, &row, done, kept, out, err);
 }
 
 static const char *why_not_new(dv_seen seen)
@@ -442,10 +447,5 @@ bool dv_keep_unreadable(dv_passage *p, dv_object *o, const char *reason, dv_rece
         .received_at = p->received_at,
         .source = dv_text_of(p->arrival->source),
     };
-    quarantine_work work = {.row = &row};
-    if (!dv_catalog_write(p->ingest->catalog, false, add_quarantined, &work, err) ||
-        (work.duplicate && !done.adopted && !dv_store_remove(p->ingest->store, done.path, err)))
-        return false;
-    receipt(out, DV_KEPT_UNREADABLE, work.id, done.path, row.reason);
-    return true;
+    return keep(p, &row, &done, DV_KEPT_UNREADABLE, out, err);
 }
