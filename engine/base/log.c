@@ -37,11 +37,6 @@ bool dv_log_level_of(const char *name, dv_log_level *out)
     return false;
 }
 
-bool dv_log_wants(dv_log_level level)
-{
-    return level <= log_level;
-}
-
 void dv_log(dv_log_level level, const char *part, const char *format, ...)
 {
     char text[1024], stamp[DV_STAMP_SIZE], line[2400];

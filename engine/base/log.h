@@ -16,7 +16,6 @@ void dv_log_setup(int fd, bool json, dv_log_level level);
 void dv_log_replace(int fd);
 /* "error", "warn", "info", "debug"; false if NAME is none of them. */
 bool dv_log_level_of(const char *name, dv_log_level *out);
-bool dv_log_wants(dv_log_level level);
 /* PART is the module: "scp", "migrate". */
 void dv_log(dv_log_level level, const char *part, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
