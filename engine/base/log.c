@@ -61,7 +61,7 @@ void dv_log(dv_log_level level, const char *part, const char *format, ...)
         for (const char *c = text; *c && n < sizeof line - 12; c++) {
             if (*c == '"' || *c == '\\')
                 line[n++] = '\\';
-            line[n++] = (unsigned char)*c < 0x20 ? ' ' : *c;
+            line[n++] = (unsigned char)*c < 0x20 ? ' ' : (unsigned char)*c < 0x7F ? *c : '?'; /* cut or foreign UTF-8 would be no JSON */
         }
         n += (size_t)snprintf(line + n, sizeof line - n, "\"}\n");
     }

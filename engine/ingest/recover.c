@@ -154,8 +154,10 @@ static bool recover_object(recovery *r, dv_area area, const char *path, dv_error
         else if ((ok = dv_catalog_write(r->ingest->catalog, false, add_row, &w, err)))
             r->rows++;
     }
-    /* A second object of an instance that has its row: it was never acknowledged as a row of its own. */
-    if (ok && !w.quarantine && w.seen == DV_SEEN_IDENTICAL && w.id)
+    /* A second file of what has its row: it was never acknowledged as a row of its own. */
+    if (ok && w.quarantine && w.duplicate)
+        ok = dv_store_remove(r->ingest->store, path, err);
+    else if (ok && !w.quarantine && w.seen == DV_SEEN_IDENTICAL && w.id)
         ok = dv_store_remove(r->ingest->store, path, err);
     else if (ok && !w.quarantine && w.seen != DV_SEEN_NEW && w.id)
         ok = quarantine_bad(r, path, area, "the same SOPInstanceUID is stored with other content", err);
