@@ -519,6 +519,12 @@ void dv_catalog_recovered(dv_catalog *cat)
     atomic_store(&cat->recovered, true);
 }
 
+void dv_catalog_row_failed(dv_catalog *cat)
+{
+    atomic_store(&cat->recovered, false);
+    atomic_store(&cat->rows_lost, true);
+}
+
 bool dv_catalog_rows_lost(const dv_catalog *cat)
 {
     return atomic_load(&cat->rows_lost);

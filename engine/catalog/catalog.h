@@ -44,6 +44,8 @@ void dv_catalog_recovered(dv_catalog *cat);
 /* The connection to the database was lost and is back: rows committed in the moments before may be gone (PostgreSQL that broke down; they
  * do not wait for its disk). As after an unclean stop until dv_catalog_recovered; recovery may run beside arriving instances. */
 bool dv_catalog_rows_lost(const dv_catalog *cat);
+/* An object is there whose row could not be added: rows are lost from now on, in the sense above. */
+void dv_catalog_row_failed(dv_catalog *cat);
 /* The writer's work so far: groups committed and members in them. */
 void dv_catalog_groups(dv_catalog *cat, int64_t *groups, int64_t *members);
 

@@ -288,14 +288,24 @@ static void receipt(dv_receipt *out, dv_kept kept, int64_t id, const char *path,
     dv_text_copy(present(reason), out->reason, sizeof out->reason);
 }
 
+/* A row for an object that has its name. When it cannot be had the object stays, not acknowledged: recovery gives it its row, or the sender's
+ * next try finds it. (Removing it would be wrong: a commit whose answer was lost may have happened.) */
+static bool write_row(dv_passage *p, bool (*work)(dv_db *db, void *user, dv_error *err), void *user, dv_error *err)
+{
+    if (dv_catalog_write(p->ingest->catalog, false, work, user, err))
+        return true;
+    dv_catalog_row_failed(p->ingest->catalog);
+    return false;
+}
+
 /* ROW for the finished object DONE; what has a row already is not kept twice. */
 static bool keep(dv_passage *p, const dv_quarantined *row, const dv_stored *done, dv_kept kept, dv_receipt *out, dv_error *err)
 {
     quarantine_work work = {.row = row};
-    if (!dv_catalog_write(p->ingest->catalog, false, add_quarantined, &work, err) ||
+    if (!write_row(p, add_quarantined, &work, err) ||
         (work.duplicate && !done->adopted && !dv_store_remove(p->ingest->store, done->path, err)))
         return false;
-    receipt(out, kept, work.id, done->path, row->reason);
+    receipt(out, kept, work.id, work.duplicate ? "" : done->path, row->reason);
     return true;
 }
 
@@ -400,8 +410,8 @@ bool dv_passage_finish(dv_passage *p, dv_object *o, dv_receipt *out, dv_error *e
     dv_row_fill(&row, p->received, p->dataset);
     add_work work = {.row = &row};
     DV_FAIL_POINT("ingest.before_row");
-    if (!dv_catalog_write(p->ingest->catalog, false, add_instance, &work, err))
-        return false; /* the object stays: recovery or the sender's next try finds it */
+    if (!write_row(p, add_instance, &work, err))
+        return false;
     out->changed = row.edits != NULL;
     if (work.seen == DV_SEEN_NEW) {
         receipt(out, DV_KEPT_STORED, work.id, done.path, DV_TEXT(""));
