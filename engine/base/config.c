@@ -85,13 +85,13 @@ bool dv_config_set(dv_config *c, const char *key, const char *value, const char 
         char *end;
         long long n = strtoll(value, &end, 10);
         if (len == 0 || *end || n < s->min || n > s->max)
-            return dv_fail(err, DV_ERR_CONFIG, "%s is '%s'; it must be a number from %lld to %lld", key, value, (long long)s->min,
-                           (long long)s->max);
+            return dv_fail(err, DV_ERR_CONFIG, "%s is '%s'; it must be a number from %lld to %lld", key, value,
+                           (long long)s->min, (long long)s->max);
     } else if (s->kind == kind_bool && strcmp(value, "true") != 0 && strcmp(value, "false") != 0) {
         return dv_fail(err, DV_ERR_CONFIG, "%s is '%s'; it must be true or false", key, value);
     } else if (s->kind == kind_text && s->max && (len < (size_t)s->min || len > (size_t)s->max)) {
-        return dv_fail(err, DV_ERR_CONFIG, "%s is '%s'; it must have %lld to %lld characters", key, value, (long long)s->min,
-                       (long long)s->max);
+        return dv_fail(err, DV_ERR_CONFIG, "%s is '%s'; it must have %lld to %lld characters", key, value,
+                       (long long)s->min, (long long)s->max);
     }
     char *copy = strdup(value);
     if (!copy)
@@ -124,8 +124,9 @@ static bool take_table(dv_config *c, lua_State *L, const char *prefix, int depth
         } else if (type == LUA_TBOOLEAN) {
             ok = dv_config_set(c, key, lua_toboolean(L, -1) ? "true" : "false", "drover.lua", err);
         } else {
-            ok = find(key) < 0 ? unknown(key, err) : dv_fail(err, DV_ERR_CONFIG, "%s is a %s; it must be a text, number or true/false", key,
-                                                             lua_typename(L, type));
+            ok = find(key) < 0 ? unknown(key, err)
+                               : dv_fail(err, DV_ERR_CONFIG, "%s is a %s; it must be a text, number or true/false", key,
+                                         lua_typename(L, type));
         }
         lua_pop(L, 1);
     }
@@ -181,7 +182,8 @@ bool dv_config_load(dv_config *c, const char *path, dv_error *err)
 bool dv_config_overlay(dv_config *c, const dv_config *over, dv_error *err)
 {
     for (int i = 0; i < COUNT; i++)
-        if (strcmp(over->from[i], "default") != 0 && !dv_config_set(c, settings[i].key, over->value[i], over->from[i], err))
+        if (strcmp(over->from[i], "default") != 0 &&
+            !dv_config_set(c, settings[i].key, over->value[i], over->from[i], err))
             return false;
     return true;
 }
@@ -215,8 +217,9 @@ const char *dv_config_from(const dv_config *c, const char *key)
 
 bool dv_config_template(dv_buffer *out)
 {
-    dv_buffer_string(out, "-- Drover's configuration: what must be known before the catalog opens.\n"
-                          "-- Lua data. Each line below shows the default; remove the dashes to change it. Read at start.\n");
+    dv_buffer_string(
+        out, "-- Drover's configuration: what must be known before the catalog opens.\n"
+             "-- Lua data. Each line below shows the default; remove the dashes to change it. Read at start.\n");
     char section[32] = "";
     for (int i = 0; i < COUNT; i++) {
         const setting *s = &settings[i];
@@ -230,8 +233,8 @@ bool dv_config_template(dv_buffer *out)
             memcpy(section, now, sizeof section);
         }
         const char *quote = s->kind == kind_text ? "\"" : "";
-        dv_buffer_printf(out, "%s-- %s\n%s--%s%s = %s%s%s%s\n", nested ? "  " : "\n", s->help, nested ? "  " : "", nested ? "" : " ",
-                         nested ? rest.at : s->key, quote, s->otherwise, quote, nested ? "," : "");
+        dv_buffer_printf(out, "%s-- %s\n%s--%s%s = %s%s%s%s\n", nested ? "  " : "\n", s->help, nested ? "  " : "",
+                         nested ? "" : " ", nested ? rest.at : s->key, quote, s->otherwise, quote, nested ? "," : "");
     }
     return dv_buffer_string(out, *section ? "}\n" : "");
 }

@@ -9,7 +9,13 @@
 
 #include <stdbool.h>
 
-typedef enum dv_fault_kind { DV_FAULT_MALLOC, DV_FAULT_WRITE, DV_FAULT_FSYNC, DV_FAULT_LINK, DV_FAULT_SQL } dv_fault_kind;
+typedef enum dv_fault_kind {
+    DV_FAULT_MALLOC,
+    DV_FAULT_WRITE,
+    DV_FAULT_FSYNC,
+    DV_FAULT_LINK,
+    DV_FAULT_SQL
+} dv_fault_kind;
 
 #ifdef DROVER_FAULTS
 void dv_fail_point(const char *name);

@@ -124,7 +124,8 @@ bool dv_remove_tree(const char *path, dv_error *err)
 static bool is_share(const char *folder)
 {
     char probe[PATH_MAX];
-    return snprintf(probe, sizeof probe, "%s/scripts/validation.lua", folder) < (int)sizeof probe && access(probe, R_OK) == 0;
+    return snprintf(probe, sizeof probe, "%s/scripts/validation.lua", folder) < (int)sizeof probe &&
+           access(probe, R_OK) == 0;
 }
 
 bool dv_share_dir(char *buf, size_t size, dv_error *err)
@@ -147,5 +148,6 @@ bool dv_share_dir(char *buf, size_t size, dv_error *err)
         if (is_share(folder) && realpath(folder, real))
             return dv_text_copy(dv_text_of(real), buf, size) || dv_fail(err, DV_ERR_CONFIG, "%s is too long", real);
     }
-    return dv_fail(err, DV_ERR_CONFIG, "scripts/ and rules/ are not found beside %s; set DROVER_SHARE to the folder that holds them", exe);
+    return dv_fail(err, DV_ERR_CONFIG,
+                   "scripts/ and rules/ are not found beside %s; set DROVER_SHARE to the folder that holds them", exe);
 }

@@ -9,7 +9,8 @@ static EVP_MD *algorithm(void)
     EVP_MD *md = __atomic_load_n(&fetched, __ATOMIC_ACQUIRE);
     if (!md) {
         EVP_MD *fresh = EVP_MD_fetch(NULL, "SHA256", NULL), *expected = NULL;
-        if (fresh && !__atomic_compare_exchange_n(&fetched, &expected, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        if (fresh &&
+            !__atomic_compare_exchange_n(&fetched, &expected, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
             EVP_MD_free(fresh);
             fresh = expected;
         }
@@ -65,7 +66,10 @@ char *dv_hex(const uint8_t *bytes, size_t n, char *out)
 
 static int digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 bool dv_unhex(dv_text hex, uint8_t *out, size_t n)

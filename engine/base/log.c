@@ -56,12 +56,14 @@ void dv_log(dv_log_level level, const char *part, const char *format, ...)
         stamp[24] = '\0';
         n = (size_t)snprintf(line, sizeof line, "%s %-5s %s: %s\n", stamp, names[level], part, text);
     } else {
-        n = (size_t)snprintf(line, sizeof line, "{\"time\":\"%s\",\"level\":\"%s\",\"part\":\"%s\",\"message\":\"", stamp,
-                             names[level], part);
+        n = (size_t)snprintf(line, sizeof line, "{\"time\":\"%s\",\"level\":\"%s\",\"part\":\"%s\",\"message\":\"",
+                             stamp, names[level], part);
         for (const char *c = text; *c && n < sizeof line - 12; c++) {
             if (*c == '"' || *c == '\\')
                 line[n++] = '\\';
-            line[n++] = (unsigned char)*c < 0x20 ? ' ' : (unsigned char)*c < 0x7F ? *c : '?'; /* cut or foreign UTF-8 would be no JSON */
+            line[n++] = (unsigned char)*c < 0x20   ? ' '
+                        : (unsigned char)*c < 0x7F ? *c
+                                                   : '?'; /* cut or foreign UTF-8 would be no JSON */
         }
         n += (size_t)snprintf(line + n, sizeof line - n, "\"}\n");
     }

@@ -40,7 +40,7 @@ typedef struct member {
     void *user;
     dv_error *err; /* the caller's, may be NULL; the leader's until the post */
     bool full, ok;
-    bool lead;  /* posted to lead, not because it is done */
+    bool lead; /* posted to lead, not because it is done */
     sem_t turn;
 } member;
 
@@ -62,9 +62,9 @@ struct dv_catalog {
 
     /* under lock */
     pthread_mutex_t lock;
-    pthread_cond_t wake;  /* of the keeper */
+    pthread_cond_t wake; /* of the keeper */
     member *first, **last;
-    bool led;             /* somebody leads */
+    bool led; /* somebody leads */
     bool stop;
 
     atomic_llong groups, members;
@@ -77,7 +77,7 @@ struct dv_catalog {
 
     /* the leader's */
     dv_db *db;
-    int64_t through;  /* to be written to site with the next group, 0: nothing new */
+    int64_t through; /* to be written to site with the next group, 0: nothing new */
     int64_t reconnects;
     bool warned;      /* that checkpoints fail */
     int64_t retry_at; /* length of the log at which a checkpoint is tried again */
@@ -109,7 +109,8 @@ static bool upgrade_steps(dv_db *db, dv_error *err)
 {
     bool has = false;
     int64_t version = 0;
-    if (!dv_db_lock(db, err) || !dv_db_has_table(db, "site", &has, err) || (has && !site_int(db, "schema", 0, &version, err)))
+    if (!dv_db_lock(db, err) || !dv_db_has_table(db, "site", &has, err) ||
+        (has && !site_int(db, "schema", 0, &version, err)))
         return false;
     if (version > dv_schema_version)
         return dv_fail(err, DV_ERR_CONFIG,

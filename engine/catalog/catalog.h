@@ -28,7 +28,8 @@ void dv_catalog_close(dv_catalog *cat);
 /* Runs WORK, in this or another caller's thread, inside a savepoint of the next group's transaction and waits for its commit. WORK returns false to
  * be rolled back. It must not wait for anything (a dv_catalog_write inside it is INTERNAL) and may be called once only. FULL: the group is
  * durable when this returns. Errors: WORK's own, or DB, DISK_FULL, LOCKED. */
-bool dv_catalog_write(dv_catalog *cat, bool full, bool (*work)(dv_db *db, void *user, dv_error *err), void *user, dv_error *err);
+bool dv_catalog_write(dv_catalog *cat, bool full, bool (*work)(dv_db *db, void *user, dv_error *err), void *user,
+                      dv_error *err);
 /* This thread's read connection; closed when the thread ends or the catalog closes (no other thread may use its own by then). NULL on
  * failure. Finish each result before the next write of the same thread: a held read blocks checkpoints. */
 dv_db *dv_catalog_reader(dv_catalog *cat, dv_error *err);
@@ -54,19 +55,20 @@ void dv_catalog_groups(dv_catalog *cat, int64_t *groups, int64_t *members);
 /* One stored object, as ingest gives it and recovery reads it back from File Meta. All borrowed. */
 typedef struct dv_instance {
     /* as received */
-    dv_text received_sop_uid, received_study_uid, received_series_uid, received_patient_id, received_issuer, received_accession;
+    dv_text received_sop_uid, received_study_uid, received_series_uid, received_patient_id, received_issuer,
+        received_accession;
     /* as stored */
     dv_text sop_uid, sop_class, transfer_syntax, instance_number, rows_columns;
     dv_text study_uid, study_date, study_time, study_description, study_id, accession, referring_physician;
     dv_text series_uid, modality, series_number, series_description, body_part;
     dv_text patient_id, issuer, patient_name, birth_date, sex;
-    dv_text path;                    /* relative to the data directory */
-    uint64_t bytes;                  /* of the file */
+    dv_text path;                                           /* relative to the data directory */
+    uint64_t bytes;                                         /* of the file */
     const uint8_t *received_hash, *header_hash, *body_hash; /* SHA-256, 32 bytes each */
-    int64_t generation;              /* 0: stored without rules */
-    dv_text source;                  /* peer slug, or "files" */
-    int64_t job;                     /* 0 without */
-    int64_t received_at;             /* dv_wall_us */
+    int64_t generation;                                     /* 0: stored without rules */
+    dv_text source;                                         /* peer slug, or "files" */
+    int64_t job;                                            /* 0 without */
+    int64_t received_at;                                    /* dv_wall_us */
     const struct dv_audit_edit *edits;
     const struct dv_audit_finding *findings;
 } dv_instance;
@@ -82,28 +84,30 @@ typedef struct dv_audit_finding {
 } dv_audit_finding;
 
 typedef enum dv_seen {
-    DV_SEEN_NEW,       /* the row was added, or was there for this very object (path) already */
+    DV_SEEN_NEW, /* the row was added, or was there for this very object (path) already */
     DV_SEEN_IDENTICAL, /* same SOP Instance UID, header and body as received: nothing was added but its repeats and the counter "duplicates" */
-    DV_SEEN_HEADER,    /* same body, other header; nothing was added */
-    DV_SEEN_CONFLICT,  /* other body, study or patient; nothing was added */
+    DV_SEEN_HEADER,   /* same body, other header; nothing was added */
+    DV_SEEN_CONFLICT, /* other body, study or patient; nothing was added */
 } dv_seen;
 
 /* The only arbiter of "seen before"; to be called inside a WORK. *EXISTING is the row's id, new or old; 0 when the stored study belongs to
  * another patient (a conflict without an instance). The received UIDs must not be empty (VALUE). */
 bool dv_catalog_add_instance(dv_db *db, const dv_instance *row, dv_seen *seen, int64_t *existing, dv_error *err);
 /* The same; *WHY (static text, no values) says what conflicts, NULL when nothing does. */
-bool dv_catalog_add_instance_why(dv_db *db, const dv_instance *row, dv_seen *seen, int64_t *existing, const char **why, dv_error *err);
+bool dv_catalog_add_instance_why(dv_db *db, const dv_instance *row, dv_seen *seen, int64_t *existing, const char **why,
+                                 dv_error *err);
 /* Is there a row for the received SOP Instance UID, with these hashes? For the quick answer before a file is written. */
-bool dv_catalog_seen(dv_db *db, dv_text received_sop_uid, const uint8_t *received_hash, const uint8_t *body_hash, dv_seen *seen,
-                     dv_error *err);
+bool dv_catalog_seen(dv_db *db, dv_text received_sop_uid, const uint8_t *received_hash, const uint8_t *body_hash,
+                     dv_seen *seen, dv_error *err);
 
 /* ---- quarantine: what was rejected, held or excluded, and what could not be read ---- */
 
 typedef struct dv_quarantined {
-    dv_text state;                   /* rejected held excluded unreadable */
+    dv_text state;                     /* rejected held excluded unreadable */
     dv_text reason, stage, rule, file; /* file:line of a rule fault */
     int64_t line;
-    dv_text received_sop_uid, received_study_uid, received_series_uid, received_patient_id, received_accession, sop_class, transfer_syntax;
+    dv_text received_sop_uid, received_study_uid, received_series_uid, received_patient_id, received_accession,
+        sop_class, transfer_syntax;
     dv_text path;
     uint64_t bytes;
     const uint8_t *body_hash, *received_hash; /* NULL when unreadable */

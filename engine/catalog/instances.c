@@ -66,7 +66,8 @@ bool dv_catalog_counter(dv_db *db, const char *name, int64_t *out, dv_error *err
 /* ---- seen before ---- */
 
 /* A deflated dataset is known by the stream that came alone: what is stored is another one when a rule changed it. */
-static dv_seen compare(dv_text received_hash, dv_text body_hash, dv_text syntax, const uint8_t *received, const uint8_t *body)
+static dv_seen compare(dv_text received_hash, dv_text body_hash, dv_text syntax, const uint8_t *received,
+                       const uint8_t *body)
 {
     if (dv_text_is(syntax, DV_UID_DEFLATED_LE))
         return dv_text_equal(received_hash, hash_text(received)) ? DV_SEEN_IDENTICAL : DV_SEEN_CONFLICT;
@@ -79,8 +80,9 @@ bool dv_catalog_seen(dv_db *db, dv_text received_sop_uid, const uint8_t *receive
                      dv_seen *seen, dv_error *err)
 {
     *seen = DV_SEEN_NEW;
-    dv_rows *r = dv_db_query(db, err, "SELECT received_hash, body_hash, transfer_syntax FROM instances WHERE received_sop_uid = $1", "t",
-                             or_empty(received_sop_uid));
+    dv_rows *r = dv_db_query(
+        db, err, "SELECT received_hash, body_hash, transfer_syntax FROM instances WHERE received_sop_uid = $1", "t",
+        or_empty(received_sop_uid));
     if (dv_rows_next(r))
         *seen = compare(dv_rows_text(r, 0), dv_rows_text(r, 1), dv_rows_text(r, 2), received_hash, body_hash);
     return dv_rows_close(r, err);
@@ -92,7 +94,8 @@ typedef struct place {
     int64_t patient, study, series, origin;
     bool new_patient, new_study, new_series, new_modality;
     bool clash; /* the stored study belongs to another patient */
-    bool own;   /* the instance's row is this very object's: it was added before, by whoever could not be told (a connection lost in the
+    bool
+        own; /* the instance's row is this very object's: it was added before, by whoever could not be told (a connection lost in the
                  * commit), or by a recovery that runs beside */
 } place;
 
@@ -118,7 +121,8 @@ static bool look_up(dv_db *db, const dv_instance *row, place *p, dv_seen *seen, 
         return dv_rows_close(r, err);
     *id = dv_rows_int(r, 0);
     if (*id) {
-        *seen = compare(dv_rows_text(r, 1), dv_rows_text(r, 2), dv_rows_text(r, 11), row->received_hash, row->body_hash);
+        *seen =
+            compare(dv_rows_text(r, 1), dv_rows_text(r, 2), dv_rows_text(r, 11), row->received_hash, row->body_hash);
         if (*seen == DV_SEEN_CONFLICT)
             *why = "another body came before under this SOP Instance UID";
         if (!dv_text_equal(dv_rows_text(r, 3), row->received_study_uid)) {
@@ -382,12 +386,12 @@ static bool count_repeat(dv_db *db, const dv_quarantined *row, int64_t *id, bool
     *duplicate = false;
     if (!row->body_hash || !row->received_hash)
         return true;
-    dv_rows *r =
-        dv_db_query(db, err,
-                    "UPDATE quarantine SET repeats = repeats + 1, last_at = $6 WHERE received_sop_uid || '' = $1 AND state = $2"
-                    " AND rule = $3 AND body_hash = $4 AND received_hash = $5 RETURNING id, path", /* by the hash: many lack a UID */
-                    "tttbbi", or_empty(row->received_sop_uid), or_empty(row->state), or_empty(row->rule),
-                    hash_text(row->body_hash), hash_text(row->received_hash), row->received_at);
+    dv_rows *r = dv_db_query(
+        db, err,
+        "UPDATE quarantine SET repeats = repeats + 1, last_at = $6 WHERE received_sop_uid || '' = $1 AND state = $2"
+        " AND rule = $3 AND body_hash = $4 AND received_hash = $5 RETURNING id, path", /* by the hash: many lack a UID */
+        "tttbbi", or_empty(row->received_sop_uid), or_empty(row->state), or_empty(row->rule), hash_text(row->body_hash),
+        hash_text(row->received_hash), row->received_at);
     if (dv_rows_next(r)) {
         *id = dv_rows_int(r, 0);
         *duplicate = !dv_text_equal(dv_rows_text(r, 1), or_empty(row->path));

@@ -88,6 +88,38 @@ bool dv_peer_list(dv_db *db, dv_arena *arena, dv_peer **out, size_t *count, dv_e
     return memory || dv_fail(err, DV_ERR_MEMORY, "no memory for the list of peers");
 }
 
+/* ---- TLS ---- */
+
+static bool flag_of(const cJSON *settings, const char *name, bool *out, dv_error *err)
+{
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(settings, name);
+    *out = cJSON_IsTrue(v);
+    return !v || cJSON_IsBool(v) || dv_fail(err, DV_ERR_VALUE, "the peer setting %s is true or false", name);
+}
+
+static bool file_of(const cJSON *settings, const char *name, dv_arena *arena, const char **out, dv_error *err)
+{
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(settings, name);
+    *out = NULL;
+    if (!v)
+        return true;
+    if (!cJSON_IsString(v) || !v->valuestring[0])
+        return dv_fail(err, DV_ERR_VALUE, "the peer setting %s is the path of a PEM file", name);
+    *out = dv_arena_string(arena, dv_text_of(v->valuestring));
+    return *out || dv_fail(err, DV_ERR_MEMORY, "no memory for a peer's settings");
+}
+
+bool dv_peer_tls_of(dv_text settings, dv_arena *arena, dv_peer_tls *out, dv_error *err)
+{
+    cJSON *s = settings.len ? cJSON_ParseWithLength(settings.at, settings.len) : NULL;
+    memset(out, 0, sizeof *out);
+    bool ok = !s || (flag_of(s, "tls", &out->on, err) && flag_of(s, "tls_insecure", &out->insecure, err) &&
+                     file_of(s, "tls_cert", arena, &out->certificate, err) &&
+                     file_of(s, "tls_key", arena, &out->key, err) && file_of(s, "tls_ca", arena, &out->ca, err));
+    cJSON_Delete(s);
+    return ok;
+}
+
 /* ---- checks ---- */
 
 static bool check_slug(dv_text t, dv_error *err)
@@ -166,11 +198,22 @@ static bool check_settings(dv_text t, dv_error *err)
                          "the settings '%.*s' are no JSON object; write them as {\"find_timeout_s\": 60}", DV_ARG(t));
 }
 
+static bool check_tls(dv_text settings, dv_error *err)
+{
+    dv_arena arena;
+    dv_arena_init(&arena, 512);
+    dv_peer_tls tls;
+    bool ok = dv_peer_tls_of(settings, &arena, &tls, err);
+    dv_arena_free(&arena);
+    return ok;
+}
+
 static bool check(const dv_peer *p, dv_error *err)
 {
     if (!check_slug(p->slug, err) || !check_aet(p->aet, err) || !check_host(p->host, err) ||
         !check_direction(p->direction, err) || !check_uids(p->sop_classes, "list of SOP classes", err) ||
-        !check_uids(p->transfer_syntaxes, "list of transfer syntaxes", err) || !check_settings(p->settings, err))
+        !check_uids(p->transfer_syntaxes, "list of transfer syntaxes", err) || !check_settings(p->settings, err) ||
+        !check_tls(p->settings, err))
         return false;
     if (p->port < 1 || p->port > 65535)
         return dv_fail(err, DV_ERR_VALUE, "the port %d does not do; use 1 to 65535 (DICOM's own are 104 and 11112)",

@@ -8,11 +8,11 @@ typedef struct dv_peer {
     int64_t id;
     dv_text slug, label, aet, host;
     int port;
-    dv_text direction;    /* SourceOnly DestinationOnly Both */
+    dv_text direction; /* SourceOnly DestinationOnly Both */
     bool enabled;
     dv_text sop_classes, transfer_syntaxes; /* allow-lists, UIDs separated by '\', empty: all */
-    int max_associations; /* outbound, 0: the host's limit only */
-    dv_text settings;     /* JSON object of quirks: find_timeout_s, quiet_ms, charset, warn_on_change ... */
+    int max_associations;                   /* outbound, 0: the host's limit only */
+    dv_text settings; /* JSON object of quirks: find_timeout_s, quiet_ms, charset, warn_on_change, tls ... */
 } dv_peer;
 
 /* By slug, in ARENA; *FOUND false and OUT untouched when there is none. */
@@ -24,5 +24,14 @@ bool dv_peer_list(dv_db *db, dv_arena *arena, dv_peer **out, size_t *count, dv_e
  * to 65535, direction. DV_ERR_VALUE names the wrong one. */
 bool dv_peer_save(dv_db *db, const dv_peer *peer, int64_t *id, dv_error *err);
 bool dv_peer_remove(dv_db *db, dv_text slug, dv_error *err);
+
+/* How we call a peer: its settings tls (true: by TLS), tls_ca, tls_cert, tls_key (files; absent: ours, of the configuration), tls_insecure. */
+typedef struct dv_peer_tls {
+    bool on, insecure;
+    const char *certificate, *key, *ca; /* NULL: not said */
+} dv_peer_tls;
+
+/* Of SETTINGS, strings in ARENA. VALUE: one has the wrong type. */
+bool dv_peer_tls_of(dv_text settings, dv_arena *arena, dv_peer_tls *out, dv_error *err);
 
 #endif

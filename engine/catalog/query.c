@@ -152,12 +152,8 @@ static dv_rows *instance_page(dv_db *db, dv_text uid, int64_t after, dv_error *e
         return dv_db_query(db, err, INSTANCE_SELECT " WHERE i.id > $1 ORDER BY i.id LIMIT $2", "ii", after,
                            (int64_t)PAGE);
     /* "+": the UID, not the order, chooses the way */
-    return dv_db_query(
-        db, err,
-        INSTANCE_SELECT
-        " WHERE +i.id > $2 AND " DV_INSTANCE_BY_UID
-        " ORDER BY +i.id LIMIT $3",
-        "tii", uid, after, (int64_t)PAGE);
+    return dv_db_query(db, err, INSTANCE_SELECT " WHERE +i.id > $2 AND " DV_INSTANCE_BY_UID " ORDER BY +i.id LIMIT $3",
+                       "tii", uid, after, (int64_t)PAGE);
 }
 
 bool dv_query_instances(dv_db *db, dv_text uid, int64_t after, bool (*each)(void *user, const dv_instance_row *row),

@@ -37,8 +37,8 @@ bool dv_arg_int(const dv_args *args, const char *option, int64_t min, int64_t ma
     char *end;
     long long n = strtoll(given, &end, 10);
     if (end == given || *end || n < min || n > max)
-        return dv_fail(err, DV_ERR_USAGE, "--%s is '%s'; it must be a number from %lld to %lld", option, given, (long long)min,
-                       (long long)max);
+        return dv_fail(err, DV_ERR_USAGE, "--%s is '%s'; it must be a number from %lld to %lld", option, given,
+                       (long long)min, (long long)max);
     *out = n;
     return true;
 }
@@ -58,6 +58,7 @@ int dv_usage(const dv_args *args, const char *format, ...)
     va_start(list, format);
     vfprintf(stderr, format, list);
     va_end(list);
-    fprintf(stderr, "\nusage: drover %s %s; see 'drover %s --help'\n", args->verb->name, args->verb->arguments, args->verb->name);
+    fprintf(stderr, "\nusage: drover %s %s; see 'drover %s --help'\n", args->verb->name, args->verb->arguments,
+            args->verb->name);
     return dv_error_lookup(DV_ERR_USAGE)->exit_code;
 }

@@ -31,9 +31,11 @@ void dv_ask_texts(cJSON *arguments, const char *member, const dv_args *args, con
     }
 }
 
-bool dv_ask_quietly(const dv_args *args, const char *verb, cJSON *arguments, bool local, dv_on_line *on_line, void *user, dv_error *err)
+bool dv_ask_quietly(const dv_args *args, const char *verb, cJSON *arguments, bool local, dv_on_line *on_line,
+                    void *user, dv_error *err)
 {
-    bool ok = arguments ? dv_call(dv_data_dir(args), verb, arguments, local, on_line, user, err) : dv_fail(err, DV_ERR_MEMORY, "out of memory");
+    bool ok = arguments ? dv_call(dv_data_dir(args), verb, arguments, local, on_line, user, err)
+                        : dv_fail(err, DV_ERR_MEMORY, "out of memory");
     cJSON_Delete(arguments);
     return ok;
 }

@@ -7,7 +7,12 @@
 #include "web/control.h"
 
 /* The options every such verb has; put them last in its table. */
-#define DV_ASK_OPTIONS {"data", "DIR", "the data directory (default: $DROVER_DATA_DIR, else ./drover-data)"}, {"json", NULL, "print JSON"}, {0}
+#define DV_ASK_OPTIONS                                                                                                 \
+    {"data", "DIR", "the data directory (default: $DROVER_DATA_DIR, else ./drover-data)"},                             \
+        {"json", NULL, "print JSON"},                                                                                  \
+    {                                                                                                                  \
+        0                                                                                                              \
+    }
 
 /* A column of a table: member of the row, title, and most characters (0: no limit). Numbers are set flush right. */
 typedef struct dv_column {
@@ -24,7 +29,8 @@ int dv_ask_one(const dv_args *args, const char *verb, cJSON *arguments, const dv
 /* Rows and progress to ON_LINE. */
 int dv_ask(const dv_args *args, const char *verb, cJSON *arguments, bool local, dv_on_line *on_line, void *user);
 /* The same, error to ERR instead of stderr. */
-bool dv_ask_quietly(const dv_args *args, const char *verb, cJSON *arguments, bool local, dv_on_line *on_line, void *user, dv_error *err);
+bool dv_ask_quietly(const dv_args *args, const char *verb, cJSON *arguments, bool local, dv_on_line *on_line,
+                    void *user, dv_error *err);
 
 /* Adds the option's value under MEMBER when it was given. */
 void dv_ask_text(cJSON *arguments, const char *member, const dv_args *args, const char *option);

@@ -19,9 +19,9 @@ typedef struct dv_option {
 
 typedef struct dv_args {
     const struct dv_verb *verb;
-    int count;            /* arguments that are no options */
+    int count; /* arguments that are no options */
     const char **value;
-    const char **given;   /* parallel to verb->options: the last value, "" for a flag that is set, NULL */
+    const char **given; /* parallel to verb->options: the last value, "" for a flag that is set, NULL */
 } dv_args;
 
 typedef struct dv_verb {
@@ -30,7 +30,7 @@ typedef struct dv_verb {
     const char *summary;   /* one line, lower case, no full stop */
     const char *text;      /* paragraphs of help, at 78 columns; may be NULL */
     const dv_option *options;
-    const char *example;   /* one or more lines */
+    const char *example; /* one or more lines */
     int (*run)(const dv_args *args);
 } dv_verb;
 

@@ -4,7 +4,8 @@
 
 #include <stdio.h>
 
-static const dv_option options[] = {{"data", "DIR", "show: the data directory (default: $DROVER_DATA_DIR, else ./drover-data)"}, {0}};
+static const dv_option options[] = {
+    {"data", "DIR", "show: the data directory (default: $DROVER_DATA_DIR, else ./drover-data)"}, {0}};
 
 static int run(const dv_args *args)
 {
@@ -33,7 +34,12 @@ static int run(const dv_args *args)
     return ok ? 0 : dv_complain(args, &err);
 }
 
-const dv_verb dv_verb_config = {"config", "show | template | reference", "settings: what is in force, a commented file, the reference",
-                                "show reads DIR/drover.lua and says for each key where its value comes from; a wrong key is named.\n"
-                                "template prints the file that a new data directory gets, reference the table of the docs.",
-                                options, "drover config show --data /srv/drover", run};
+const dv_verb dv_verb_config = {
+    "config",
+    "show | template | reference",
+    "settings: what is in force, a commented file, the reference",
+    "show reads DIR/drover.lua and says for each key where its value comes from; a wrong key is named.\n"
+    "template prints the file that a new data directory gets, reference the table of the docs.",
+    options,
+    "drover config show --data /srv/drover",
+    run};

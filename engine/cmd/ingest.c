@@ -7,10 +7,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const dv_option options[] = {
-    {"rules", "none|current", "none: store as it is (default current)"},
-    {"source", "PEER", "what rules and the catalog call the source (default files)"},
-    DV_ASK_OPTIONS};
+static const dv_option options[] = {{"rules", "none|current", "none: store as it is (default current)"},
+                                    {"source", "PEER", "what rules and the catalog call the source (default files)"},
+                                    DV_ASK_OPTIONS};
 
 typedef struct seen {
     cJSON *rows, *sum;
@@ -23,19 +22,22 @@ static bool on_line(void *user, const char *kind, const cJSON *body)
     char a[64], b[64], c[64];
     if (strcmp(kind, "row") == 0) {
         if (!s->json)
-            printf("%s: %s: %s\n", dv_show(body, "file", a, sizeof a), dv_show(body, "kept", b, sizeof b), dv_show(body, "reason", c, sizeof c));
+            printf("%s: %s: %s\n", dv_show(body, "file", a, sizeof a), dv_show(body, "kept", b, sizeof b),
+                   dv_show(body, "reason", c, sizeof c));
         return !s->json || cJSON_AddItemToArray(s->rows, cJSON_Duplicate(body, true));
     }
     cJSON_Delete(s->sum);
     s->sum = cJSON_Duplicate(body, true);
     if (isatty(2))
-        fprintf(stderr, "\r%s files, %s stored ", dv_show(body, "files", a, sizeof a), dv_show(body, "stored", b, sizeof b));
+        fprintf(stderr, "\r%s files, %s stored ", dv_show(body, "files", a, sizeof a),
+                dv_show(body, "stored", b, sizeof b));
     return true;
 }
 
 static int run(const dv_args *args)
 {
-    static const char *const members[] = {"stored", "known", "rejected", "held", "excluded", "unreadable", "not_dicom", "dicomdir", "failed"};
+    static const char *const members[] = {"stored",     "known",     "rejected", "held",  "excluded",
+                                          "unreadable", "not_dicom", "dicomdir", "failed"};
     seen s = {cJSON_CreateArray(), NULL, dv_flag(args, "json")};
     char path[PATH_MAX], a[64];
     dv_error err = {0};
@@ -73,6 +75,11 @@ static int run(const dv_args *args)
     return ok ? 0 : dv_complain(args, &err);
 }
 
-const dv_verb dv_verb_ingest = {"ingest", "PATH", "take a file or a folder tree through the rules into the archive",
-                                "Files that are not DICOM are named and counted, never fatal. Run again, it takes what is new: what is stored already is known.",
-                                options, "drover ingest /mnt/old-cds --source cds", run};
+const dv_verb dv_verb_ingest = {"ingest",
+                                "PATH",
+                                "take a file or a folder tree through the rules into the archive",
+                                "Files that are not DICOM are named and counted, never fatal. Run again, it takes what "
+                                "is new: what is stored already is known.",
+                                options,
+                                "drover ingest /mnt/old-cds --source cds",
+                                run};

@@ -14,7 +14,9 @@ static const char *const codes_help =
 
 static void print_overview(FILE *out)
 {
-    fprintf(out, "drover %s: DICOM migration with rules you can edit while it runs\n\nusage: drover VERB [OPTIONS] [ARGUMENTS]\n\n",
+    fprintf(out,
+            "drover %s: DICOM migration with rules you can edit while it runs\n\nusage: drover VERB [OPTIONS] "
+            "[ARGUMENTS]\n\n",
             DROVER_VERSION);
     for (int i = 0; dv_verbs[i]; i++)
         fprintf(out, "  %-11s %s\n", dv_verbs[i]->name, dv_verbs[i]->summary);
@@ -59,8 +61,8 @@ static int unknown_verb(const char *name)
             nearest = dv_verbs[i]->name;
         }
     }
-    fprintf(stderr, "drover: there is no verb '%s'%s%s%s; 'drover --help' lists them\n", name, nearest ? "; did you mean '" : "",
-            nearest ? nearest : "", nearest ? "'?" : "");
+    fprintf(stderr, "drover: there is no verb '%s'%s%s%s; 'drover --help' lists them\n", name,
+            nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
     return 2;
 }
 
@@ -124,7 +126,8 @@ static int run_verb(const dv_verb *verb, int argc, char **argv)
         } else if (i + 1 < argc) {
             args.given[found] = argv[++i];
         } else {
-            code = dv_usage(&args, "--%s needs a value: --%s %s", options[found].name, options[found].name, options[found].argument);
+            code = dv_usage(&args, "--%s needs a value: --%s %s", options[found].name, options[found].name,
+                            options[found].argument);
         }
     }
     if (code < 0)

@@ -4,17 +4,16 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static const dv_option options[] = {
-    {"source", "PEER", "pull out of this peer"},
-    {"all", NULL, "everything that it lists"},
-    {"accession", "A,B,...", "studies with these accession numbers"},
-    {"study", "UID,...", "these studies"},
-    {"patient", "ID,...", "all studies of these patients"},
-    {"name", "TEXT", "name of the batch (default: source and time)"},
-    {"priority", "N", "higher is earlier (default 0)"},
-    {"full-repull", NULL, "also what is here already"},
-    {"detach", NULL, "print the batch and return; it goes on in the engine"},
-    DV_ASK_OPTIONS};
+static const dv_option options[] = {{"source", "PEER", "pull out of this peer"},
+                                    {"all", NULL, "everything that it lists"},
+                                    {"accession", "A,B,...", "studies with these accession numbers"},
+                                    {"study", "UID,...", "these studies"},
+                                    {"patient", "ID,...", "all studies of these patients"},
+                                    {"name", "TEXT", "name of the batch (default: source and time)"},
+                                    {"priority", "N", "higher is earlier (default 0)"},
+                                    {"full-repull", NULL, "also what is here already"},
+                                    {"detach", NULL, "print the batch and return; it goes on in the engine"},
+                                    DV_ASK_OPTIONS};
 
 static double number_in(const cJSON *object, const char *group, const char *member)
 {
@@ -32,7 +31,8 @@ typedef struct watch {
 static void draw(watch *w, const cJSON *p)
 {
     double total = number_in(p, "studies", "total"), done = number_in(p, "studies", "done");
-    double instances = number_in(p, "instances", "here") + number_in(p, "instances", "arriving"), all = number_in(p, "instances", "total");
+    double instances = number_in(p, "instances", "here") + number_in(p, "instances", "arriving"),
+           all = number_in(p, "instances", "total");
     const cJSON *eta = cJSON_GetObjectItemCaseSensitive(p, "eta_s");
     char line[256], rest[64] = "", bar[32];
     if (cJSON_IsNumber(eta))
@@ -84,17 +84,19 @@ static void print_open(const dv_args *args, int64_t batch, const cJSON *end)
     cJSON_ArrayForEach(problem, cJSON_GetObjectItemCaseSensitive(end, "problems"))
     {
         const char *study = dv_show(problem, "study_uid", uid, sizeof uid);
-        printf("  %-10s %s  %s\n", dv_show(problem, "state", state, sizeof state), *study ? study : dv_show(problem, "seed", seed, sizeof seed),
+        printf("  %-10s %s  %s\n", dv_show(problem, "state", state, sizeof state),
+               *study ? study : dv_show(problem, "seed", seed, sizeof seed),
                dv_show(problem, "error", error, sizeof error));
     }
-    printf("all of it: drover batches show %lld --data %s; what rules kept out: drover quarantine list --data %s\n", (long long)batch,
-           dv_data_dir(args), dv_data_dir(args));
+    printf("all of it: drover batches show %lld --data %s; what rules kept out: drover quarantine list --data %s\n",
+           (long long)batch, dv_data_dir(args), dv_data_dir(args));
 }
 
 static int print_end(const dv_args *args, int64_t batch, const cJSON *end)
 {
     const cJSON *count;
-    double complete = number_in(end, "jobs", "complete") + number_in(end, "jobs", "skipped"), total = number_in(end, "studies", "total");
+    double complete = number_in(end, "jobs", "complete") + number_in(end, "jobs", "skipped"),
+           total = number_in(end, "studies", "total");
     bool all = complete == total && number_in(end, "entries", "failed") == 0 && number_in(end, "entries", "empty") == 0;
     if (dv_flag(args, "json")) {
         dv_print_json(end);
@@ -108,8 +110,9 @@ static int print_end(const dv_args *args, int64_t batch, const cJSON *end)
                 comma = ", ";
             }
         }
-        printf("%s of %.0f studies; instances: %.0f at the source, %.0f here, %.0f explained\n", *comma == ' ' ? " 0" : "", total,
-               number_in(end, "instances", "total"), number_in(end, "instances", "here"), number_in(end, "instances", "explained"));
+        printf("%s of %.0f studies; instances: %.0f at the source, %.0f here, %.0f explained\n",
+               *comma == ' ' ? " 0" : "", total, number_in(end, "instances", "total"),
+               number_in(end, "instances", "here"), number_in(end, "instances", "explained"));
         if (!all)
             print_open(args, batch, end);
     }
@@ -142,7 +145,8 @@ static int run(const dv_args *args)
         if (dv_flag(args, "json"))
             dv_print_json(made);
         else
-            printf("batch %lld is queued; watch it: drover batches show %lld --data %s\n", (long long)batch, (long long)batch, dv_data_dir(args));
+            printf("batch %lld is queued; watch it: drover batches show %lld --data %s\n", (long long)batch,
+                   (long long)batch, dv_data_dir(args));
         cJSON_Delete(made);
         return 0;
     }
@@ -155,16 +159,21 @@ static int run(const dv_args *args)
         fprintf(stderr, "\n");
     int code = ok && w.last ? print_end(args, batch, w.last) : dv_complain(args, &err);
     if (!ok)
-        fprintf(stderr, "batch %lld goes on in the engine: drover batches show %lld --data %s\n", (long long)batch, (long long)batch, dv_data_dir(args));
+        fprintf(stderr, "batch %lld goes on in the engine: drover batches show %lld --data %s\n", (long long)batch,
+                (long long)batch, dv_data_dir(args));
     cJSON_Delete(w.last);
     return code;
 }
 
-const dv_verb dv_verb_migrate = {"migrate", "--source PEER (--all | --accession A,B | --study UID,... | --patient ID,...)",
-                                 "pull studies out of a source and prove that they are here",
-                                 "Makes a batch in the running engine and shows its progress: a bar on a terminal, plain lines otherwise.\n"
-                                 "Ctrl-C leaves the batch running. Exit code 0 when every study is complete, 20 when one is not.",
-                                 options, "drover migrate --source old-pacs --accession A100,A101", run};
+const dv_verb dv_verb_migrate = {
+    "migrate",
+    "--source PEER (--all | --accession A,B | --study UID,... | --patient ID,...)",
+    "pull studies out of a source and prove that they are here",
+    "Makes a batch in the running engine and shows its progress: a bar on a terminal, plain lines otherwise.\n"
+    "Ctrl-C leaves the batch running. Exit code 0 when every study is complete, 20 when one is not.",
+    options,
+    "drover migrate --source old-pacs --accession A100,A101",
+    run};
 
 /* ---- batches ---- */
 
@@ -176,11 +185,21 @@ static const dv_option batch_options[] = {
 
 static int show_batch(const dv_args *args, int64_t batch)
 {
-    static const dv_column head[] = {{"batch", "batch", 0}, {"name", "name", 0}, {"source", "source", 0}, {"state", "state", 0},
-                                     {"priority", "priority", 0}, {"created_at", "submitted", 0}, {"ended_at", "ended", 0}, {0}};
-    static const dv_column jobs[] = {{"job", "JOB", 0}, {"state", "STATE", 0}, {"study_date", "DATE", 0}, {"seed", "SEED", 20}, {"tries", "TRIES", 0},
-                                     {"source_instances", "AT SOURCE", 0}, {"here_instances", "HERE", 0}, {"explained", "EXPLAINED", 0},
-                                     {"study_uid", "STUDY UID", 0}, {"error", "ERROR", 80}, {0}};
+    static const dv_column head[] = {{"batch", "batch", 0},       {"name", "name", 0},
+                                     {"source", "source", 0},     {"state", "state", 0},
+                                     {"priority", "priority", 0}, {"created_at", "submitted", 0},
+                                     {"ended_at", "ended", 0},    {0}};
+    static const dv_column jobs[] = {{"job", "JOB", 0},
+                                     {"state", "STATE", 0},
+                                     {"study_date", "DATE", 0},
+                                     {"seed", "SEED", 20},
+                                     {"tries", "TRIES", 0},
+                                     {"source_instances", "AT SOURCE", 0},
+                                     {"here_instances", "HERE", 0},
+                                     {"explained", "EXPLAINED", 0},
+                                     {"study_uid", "STUDY UID", 0},
+                                     {"error", "ERROR", 80},
+                                     {0}};
     cJSON *a = cJSON_CreateObject();
     cJSON_AddNumberToObject(a, "batch", (double)batch);
     int code = dv_ask_one(args, "migrate.show", a, head);
@@ -196,26 +215,40 @@ static int show_batch(const dv_args *args, int64_t batch)
 
 static int run_batches(const dv_args *args)
 {
-    static const dv_column list[] = {{"batch", "BATCH", 0}, {"state", "STATE", 0}, {"source", "SOURCE", 16}, {"name", "NAME", 40},
-                                     {"created_at", "SUBMITTED", 19}, {"ended_at", "ENDED", 19}, {0}};
+    static const dv_column list[] = {{"batch", "BATCH", 0},
+                                     {"state", "STATE", 0},
+                                     {"source", "SOURCE", 16},
+                                     {"name", "NAME", 40},
+                                     {"created_at", "SUBMITTED", 19},
+                                     {"ended_at", "ENDED", 19},
+                                     {0}};
     static const dv_column counted[] = {{"count", "CHANGED", 0}, {0}};
     const char *what = args->count ? args->value[0] : "list";
     uint64_t batch = 0;
     if (args->count > 2 || (args->count == 2 && (!dv_text_uint(dv_text_of(args->value[1]), &batch) || batch == 0)))
         return dv_usage(args, "give one batch's number");
     if (strcmp(what, "list") == 0)
-        return dv_ask_list(args, "migrate.list", cJSON_CreateObject(), list, "no batches yet; 'drover migrate' makes one");
+        return dv_ask_list(args, "migrate.list", cJSON_CreateObject(), list,
+                           "no batches yet; 'drover migrate' makes one");
     if (strcmp(what, "show") == 0)
         return batch ? show_batch(args, (int64_t)batch) : dv_usage(args, "which batch?");
     if (strcmp(what, "job") == 0) {
-        static const dv_column job[] = {{"job", "job", 0}, {"study_uid", "Study UID", 0}, {"state", "state", 0}, {"tries", "tries", 0}, {"error", "error", 0},
-                                        {"verdict_stands_on", "verdict stands on", 0}, {"source_instances", "at the source", 0},
-                                        {"here_instances", "here", 0}, {"explained", "explained", 0}, {0}};
+        static const dv_column job[] = {{"job", "job", 0},
+                                        {"study_uid", "Study UID", 0},
+                                        {"state", "state", 0},
+                                        {"tries", "tries", 0},
+                                        {"error", "error", 0},
+                                        {"verdict_stands_on", "verdict stands on", 0},
+                                        {"source_instances", "at the source", 0},
+                                        {"here_instances", "here", 0},
+                                        {"explained", "explained", 0},
+                                        {0}};
         cJSON *a = cJSON_CreateObject();
         cJSON_AddNumberToObject(a, "job", (double)batch);
         return batch ? dv_ask_one(args, "migrate.job", a, job) : dv_usage(args, "which job?");
     }
-    if (strcmp(what, "pause") != 0 && strcmp(what, "resume") != 0 && strcmp(what, "cancel") != 0 && strcmp(what, "retry") != 0)
+    if (strcmp(what, "pause") != 0 && strcmp(what, "resume") != 0 && strcmp(what, "cancel") != 0 &&
+        strcmp(what, "retry") != 0)
         return dv_usage(args, "'%s' is no action; list, show, job, pause, resume, cancel and retry are", what);
     if (!batch && !dv_arg(args, "source") && !dv_flag(args, "all"))
         return dv_usage(args, "%s what? give a batch's number, --source or --all", what);
@@ -227,5 +260,10 @@ static int run_batches(const dv_args *args)
     return dv_ask_list(args, "migrate.control", a, counted, NULL);
 }
 
-const dv_verb dv_verb_batches = {"batches", "list | show N | job N | pause|resume|cancel|retry (N | --source PEER | --all)",
-                                 "batches of studies: look at them, hold them, go on", NULL, batch_options, "drover batches retry 3", run_batches};
+const dv_verb dv_verb_batches = {"batches",
+                                 "list | show N | job N | pause|resume|cancel|retry (N | --source PEER | --all)",
+                                 "batches of studies: look at them, hold them, go on",
+                                 NULL,
+                                 batch_options,
+                                 "drover batches retry 3",
+                                 run_batches};

@@ -2,9 +2,11 @@
 #include "cmd/verbs.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
-static const dv_column columns[] = {{"slug", "PEER", 0}, {"aet", "AE TITLE", 0}, {"host", "HOST", 40}, {"port", "PORT", 0},
-                                    {"direction", "DIRECTION", 0}, {"enabled", "ENABLED", 0}, {"label", "LABEL", 40}, {0}};
+static const dv_column columns[] = {
+    {"slug", "PEER", 0},           {"aet", "AE TITLE", 0},    {"host", "HOST", 40},   {"port", "PORT", 0},
+    {"direction", "DIRECTION", 0}, {"enabled", "ENABLED", 0}, {"label", "LABEL", 40}, {0}};
 
 static const dv_option peer_options[] = {
     {"aet", "AE", "add: the peer's AE title"},
@@ -17,19 +19,52 @@ static const dv_option peer_options[] = {
     {"transfer-syntaxes", "UIDS", "add: only these transfer syntaxes, separated by '\\' (default: all)"},
     {"max-associations", "N", "add: associations to it at once (default 0: the host's limit only)"},
     {"settings", "JSON", "add: quirks, e.g. {\"warn_on_change\":true}"},
+    {"tls", NULL, "add: call it by TLS; its certificate must be for HOST"},
+    {"tls-ca", "FILE", "add: PEM of the authorities for its certificate (default: dimse.tls_ca, else the system's)"},
+    {"tls-cert", "FILE", "add: PEM of the certificate we show to it (default: dimse.tls_cert)"},
+    {"tls-key", "FILE", "add: PEM of that certificate's key (default: in the same file)"},
+    {"tls-insecure", NULL, "add: take any certificate of it (laboratory)"},
     {"replace", NULL, "add: change the peer when it is there"},
     DV_ASK_OPTIONS};
 
+/* The TLS options become settings. */
+static void add_tls(cJSON *peer, const dv_args *args)
+{
+    static const char *const files[][2] = {{"tls_ca", "tls-ca"}, {"tls_cert", "tls-cert"}, {"tls_key", "tls-key"}};
+    cJSON *settings = cJSON_GetObjectItemCaseSensitive(peer, "settings");
+    if (!dv_flag(args, "tls"))
+        return;
+    if (!settings)
+        settings = cJSON_AddObjectToObject(peer, "settings");
+    cJSON_AddBoolToObject(settings, "tls", true);
+    if (dv_flag(args, "tls-insecure"))
+        cJSON_AddBoolToObject(settings, "tls_insecure", true);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        /* The engine has another working directory. */
+        char *path = dv_arg(args, files[i][1]) ? realpath(dv_arg(args, files[i][1]), NULL) : NULL;
+        if (dv_arg(args, files[i][1]))
+            cJSON_AddStringToObject(settings, files[i][0], path ? path : dv_arg(args, files[i][1]));
+        free(path);
+    }
+}
+
 static int add(const dv_args *args)
 {
-    static const char *const texts[][2] = {{"aet", "aet"}, {"host", "host"}, {"direction", "direction"}, {"label", "label"},
-                                           {"sop_classes", "sop-classes"}, {"transfer_syntaxes", "transfer-syntaxes"}};
+    static const char *const texts[][2] = {{"aet", "aet"},
+                                           {"host", "host"},
+                                           {"direction", "direction"},
+                                           {"label", "label"},
+                                           {"sop_classes", "sop-classes"},
+                                           {"transfer_syntaxes", "transfer-syntaxes"}};
     dv_error err = {0};
     int64_t port = 104, most = 0;
     if (args->count != 2)
         return dv_usage(args, "give the new peer's name: drover peers add SLUG --aet AE --host HOST");
     if (!dv_arg(args, "aet") || !dv_arg(args, "host"))
         return dv_usage(args, "--aet and --host are needed");
+    if (!dv_flag(args, "tls") && (dv_arg(args, "tls-ca") || dv_arg(args, "tls-cert") || dv_arg(args, "tls-key") ||
+                                  dv_flag(args, "tls-insecure")))
+        return dv_usage(args, "the options --tls-... say how; --tls says that");
     if (!dv_arg_int(args, "port", 1, 65535, &port, &err) || !dv_arg_int(args, "max-associations", 0, 1000, &most, &err))
         return dv_complain(args, &err);
     cJSON *a = cJSON_CreateObject();
@@ -49,6 +84,7 @@ static int add(const dv_args *args)
         }
         cJSON_AddItemToObject(a, "settings", settings);
     }
+    add_tls(a, args);
     return dv_ask_list(args, "peers.add", a, columns, NULL);
 }
 
@@ -68,13 +104,19 @@ static int run_peers(const dv_args *args)
     return dv_usage(args, "'%s' is no action, or its peer is missing", what);
 }
 
-const dv_verb dv_verb_peers = {"peers", "list | add SLUG ... | remove SLUG", "remote systems we receive from and pull out of",
-                               "A peer is named by its slug, which rules, batches and this command line use.", peer_options,
-                               "drover peers add old-pacs --aet OLDPACS --host 10.1.2.3 --port 104 --direction SourceOnly", run_peers};
+const dv_verb dv_verb_peers = {
+    "peers",
+    "list | add SLUG ... | remove SLUG",
+    "remote systems we receive from and pull out of",
+    "A peer is named by its slug, which rules, batches and this command line use.",
+    peer_options,
+    "drover peers add old-pacs --aet OLDPACS --host 10.1.2.3 --port 104 --direction SourceOnly",
+    run_peers};
 
 static int run_echo(const dv_args *args)
 {
-    static const dv_column result[] = {{"peer", "PEER", 0}, {"associate_ms", "ASSOCIATE MS", 0}, {"echo_ms", "C-ECHO MS", 0}, {0}};
+    static const dv_column result[] = {
+        {"peer", "PEER", 0}, {"associate_ms", "ASSOCIATE MS", 0}, {"echo_ms", "C-ECHO MS", 0}, {0}};
     if (args->count != 1)
         return dv_usage(args, "which peer?");
     cJSON *a = cJSON_CreateObject();
@@ -84,7 +126,8 @@ static int run_echo(const dv_args *args)
 
 static const dv_option ask_options[] = {DV_ASK_OPTIONS};
 
-const dv_verb dv_verb_echo = {"echo", "PEER", "does a peer answer? C-ECHO with times", NULL, ask_options, "drover echo old-pacs", run_echo};
+const dv_verb dv_verb_echo = {
+    "echo", "PEER", "does a peer answer? C-ECHO with times", NULL, ask_options, "drover echo old-pacs", run_echo};
 
 static const char *value_of(const cJSON *dataset, const char *tag, char *buf, size_t size)
 {
@@ -109,9 +152,10 @@ static const char *value_of(const cJSON *dataset, const char *tag, char *buf, si
 /* The answers' DICOM JSON as flat rows for the table. */
 static bool flatten(void *user, const char *kind, const cJSON *body)
 {
-    static const char *const keys[][2] = {{"00080020", "date"}, {"00080061", "modalities"}, {"00100020", "patient_id"}, {"00100010", "patient_name"},
-                                          {"00080050", "accession"}, {"00081030", "description"}, {"00201206", "series"},
-                                          {"00201208", "instances"}, {"0020000D", "study_uid"}};
+    static const char *const keys[][2] = {
+        {"00080020", "date"},         {"00080061", "modalities"}, {"00100020", "patient_id"},
+        {"00100010", "patient_name"}, {"00080050", "accession"},  {"00081030", "description"},
+        {"00201206", "series"},       {"00201208", "instances"},  {"0020000D", "study_uid"}};
     char buf[512];
     if (strcmp(kind, "row") != 0)
         return true;
@@ -154,7 +198,12 @@ static int run_find(const dv_args *args)
     return code;
 }
 
-const dv_verb dv_verb_find = {"find", "PEER [KEY=VALUE ...]", "what does a peer hold? C-FIND at study level",
-                              "Keys are DICOM keywords or tags; * and ? are wildcards where the standard allows them, dates may be ranges.\n"
-                              "The table is separated by tabs; --json prints the DICOM JSON model.",
-                              find_options, "drover find old-pacs PatientID=4711 StudyDate=20200101-20201231", run_find};
+const dv_verb dv_verb_find = {
+    "find",
+    "PEER [KEY=VALUE ...]",
+    "what does a peer hold? C-FIND at study level",
+    "Keys are DICOM keywords or tags; * and ? are wildcards where the standard allows them, dates may be ranges.\n"
+    "The table is separated by tabs; --json prints the DICOM JSON model.",
+    find_options,
+    "drover find old-pacs PatientID=4711 StudyDate=20200101-20201231",
+    run_find};

@@ -3,15 +3,14 @@
 
 #include <stdio.h>
 
-static const dv_option options[] = {
-    {"state", "STATE", "list, retry: rejected, held, excluded or unreadable"},
-    {"rule", "VERB/ID", "list, retry: what this rule kept out"},
-    {"study", "UID", "list: of this study, as received"},
-    {"source", "PEER", "list: from there"},
-    {"all", NULL, "retry: everything"},
-    {"limit", "N", "list: at most so many (default 100)"},
-    {"after", "ID", "list: go on behind this number"},
-    DV_ASK_OPTIONS};
+static const dv_option options[] = {{"state", "STATE", "list, retry: rejected, held, excluded or unreadable"},
+                                    {"rule", "VERB/ID", "list, retry: what this rule kept out"},
+                                    {"study", "UID", "list: of this study, as received"},
+                                    {"source", "PEER", "list: from there"},
+                                    {"all", NULL, "retry: everything"},
+                                    {"limit", "N", "list: at most so many (default 100)"},
+                                    {"after", "ID", "list: go on behind this number"},
+                                    DV_ASK_OPTIONS};
 
 static int with_id(const dv_args *args, const char *verb, const dv_column *columns)
 {
@@ -20,20 +19,47 @@ static int with_id(const dv_args *args, const char *verb, const dv_column *colum
         return dv_usage(args, "give the number that 'drover quarantine list' shows");
     cJSON *a = cJSON_CreateObject();
     cJSON_AddNumberToObject(a, "id", (double)id);
-    return strcmp(verb, "quarantine.show") == 0 ? dv_ask_one(args, verb, a, columns) : dv_ask_list(args, verb, a, columns, NULL);
+    return strcmp(verb, "quarantine.show") == 0 ? dv_ask_one(args, verb, a, columns)
+                                                : dv_ask_list(args, verb, a, columns, NULL);
 }
 
 static int run(const dv_args *args)
 {
-    static const dv_column list[] = {{"id", "ID", 0}, {"state", "STATE", 0}, {"rule", "RULE", 32}, {"reason", "REASON", 60},
-                                     {"source", "SOURCE", 16}, {"repeats", "REPEATS", 0}, {"received_sop_uid", "SOP INSTANCE UID", 0}, {0}};
-    static const dv_column one[] = {
-        {"id", "number", 0}, {"state", "state", 0}, {"reason", "reason", 0}, {"stage", "stage", 0}, {"rule", "rule", 0}, {"file", "file", 0},
-        {"line", "line", 0}, {"received_sop_uid", "SOP Instance UID", 0}, {"received_study_uid", "Study UID", 0},
-        {"received_patient_id", "Patient ID", 0}, {"received_accession", "accession", 0}, {"sop_class", "SOP class", 0},
-        {"transfer_syntax", "transfer syntax", 0}, {"path", "kept in", 0}, {"bytes", "size", 0}, {"generation", "rules generation", 0},
-        {"source", "source", 0}, {"job", "job", 0}, {"first_at", "first", 0}, {"last_at", "last", 0}, {"repeats", "times again", 0}, {0}};
-    static const dv_column retried[] = {{"id", "ID", 0}, {"kept", "NOW", 0}, {"reason", "REASON", 80}, {"received_sop_uid", "SOP INSTANCE UID", 0}, {0}};
+    static const dv_column list[] = {{"id", "ID", 0},
+                                     {"state", "STATE", 0},
+                                     {"rule", "RULE", 32},
+                                     {"reason", "REASON", 60},
+                                     {"source", "SOURCE", 16},
+                                     {"repeats", "REPEATS", 0},
+                                     {"received_sop_uid", "SOP INSTANCE UID", 0},
+                                     {0}};
+    static const dv_column one[] = {{"id", "number", 0},
+                                    {"state", "state", 0},
+                                    {"reason", "reason", 0},
+                                    {"stage", "stage", 0},
+                                    {"rule", "rule", 0},
+                                    {"file", "file", 0},
+                                    {"line", "line", 0},
+                                    {"received_sop_uid", "SOP Instance UID", 0},
+                                    {"received_study_uid", "Study UID", 0},
+                                    {"received_patient_id", "Patient ID", 0},
+                                    {"received_accession", "accession", 0},
+                                    {"sop_class", "SOP class", 0},
+                                    {"transfer_syntax", "transfer syntax", 0},
+                                    {"path", "kept in", 0},
+                                    {"bytes", "size", 0},
+                                    {"generation", "rules generation", 0},
+                                    {"source", "source", 0},
+                                    {"job", "job", 0},
+                                    {"first_at", "first", 0},
+                                    {"last_at", "last", 0},
+                                    {"repeats", "times again", 0},
+                                    {0}};
+    static const dv_column retried[] = {{"id", "ID", 0},
+                                        {"kept", "NOW", 0},
+                                        {"reason", "REASON", 80},
+                                        {"received_sop_uid", "SOP INSTANCE UID", 0},
+                                        {0}};
     const char *what = args->count ? args->value[0] : "list";
     dv_error err = {0};
     int64_t limit = 100, after = 0;
@@ -48,7 +74,8 @@ static int run(const dv_args *args)
     if (!dv_arg_int(args, "limit", 1, 1000000, &limit, &err) || !dv_arg_int(args, "after", 0, INT64_MAX, &after, &err))
         return dv_complain(args, &err);
     const char *state = dv_arg(args, "state");
-    if (state && strcmp(state, "rejected") != 0 && strcmp(state, "held") != 0 && strcmp(state, "excluded") != 0 && strcmp(state, "unreadable") != 0)
+    if (state && strcmp(state, "rejected") != 0 && strcmp(state, "held") != 0 && strcmp(state, "excluded") != 0 &&
+        strcmp(state, "unreadable") != 0)
         return dv_usage(args, "--state is '%s'; it must be rejected, held, excluded or unreadable", state);
     cJSON *a = cJSON_CreateObject();
     dv_ask_text(a, "state", args, "state");
@@ -65,8 +92,12 @@ static int run(const dv_args *args)
     return dv_ask_list(args, "quarantine.list", a, list, "the quarantine is empty");
 }
 
-const dv_verb dv_verb_quarantine = {"quarantine", "list | show ID | retry ID | retry --rule R | delete ID",
-                                    "what was rejected, held, excluded or unreadable",
-                                    "Bytes, reason and rule are kept. Retry feeds the bytes as received through the rules in force:\n"
-                                    "after a rule was mended, what passes is stored and leaves the quarantine.",
-                                    options, "drover quarantine retry --rule validation/patient-id-present", run};
+const dv_verb dv_verb_quarantine = {
+    "quarantine",
+    "list | show ID | retry ID | retry --rule R | delete ID",
+    "what was rejected, held, excluded or unreadable",
+    "Bytes, reason and rule are kept. Retry feeds the bytes as received through the rules in force:\n"
+    "after a rule was mended, what passes is stored and leaves the quarantine.",
+    options,
+    "drover quarantine retry --rule validation/patient-id-present",
+    run};

@@ -26,7 +26,8 @@ static const dv_option options[] = {
 /* The command line's settings; they win over drover.lua. NULL on failure. */
 static dv_config *flags_of(const dv_args *args, dv_error *err)
 {
-    static const char *const map[][2] = {{"dicom-port", "dimse.port"}, {"aet", "dimse.aet"}, {"log-level", "log.level"}};
+    static const char *const map[][2] = {
+        {"dicom-port", "dimse.port"}, {"aet", "dimse.aet"}, {"log-level", "log.level"}};
     dv_config *flags = dv_config_new();
     bool ok = flags || dv_fail(err, DV_ERR_MEMORY, "out of memory");
     for (size_t i = 0; ok && i < sizeof map / sizeof *map; i++)
@@ -54,7 +55,8 @@ static bool setup_log(const dv_config *config, dv_error *err)
     dv_log_level level;
     int fd = -1;
     if (!dv_log_level_of(dv_config_text(config, "log.level"), &level))
-        return dv_fail(err, DV_ERR_CONFIG, "log.level is '%s'; error, warn, info and debug are", dv_config_text(config, "log.level"));
+        return dv_fail(err, DV_ERR_CONFIG, "log.level is '%s'; error, warn, info and debug are",
+                       dv_config_text(config, "log.level"));
     const char *file = dv_config_text(config, "log.file");
     if (*file && (fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640)) < 0)
         return dv_fail_errno(err, "cannot open the log file %s", file);
@@ -103,17 +105,19 @@ static int run(const dv_args *args)
 
     dv_site site;
     struct dv_control_listener *control = NULL;
-    bool ok = dv_site_open(&site, dv_data_dir(args), flags, &err) && setup_log(site.config, &err) && dv_site_serve(&site, &err) &&
-              (control = dv_control_start(&site, &err)) != NULL;
+    bool ok = dv_site_open(&site, dv_data_dir(args), flags, &err) && setup_log(site.config, &err) &&
+              dv_site_serve(&site, &err) && (control = dv_control_start(&site, &err)) != NULL;
     if (ok) {
-        dv_info("serve", "ready: %s listens on port %u, rules generation %lld, data in %s", dv_config_text(site.config, "dimse.aet"),
-                dv_scp_port(site.scp), (long long)dv_rules_current(site.rules), site.folder);
+        dv_info("serve", "ready: %s listens on port %u, rules generation %lld, data in %s",
+                dv_config_text(site.config, "dimse.aet"), dv_scp_port(site.scp),
+                (long long)dv_rules_current(site.rules), site.folder);
         int64_t every = dv_service_watchdog_ms(), said = dv_mono_ms(), wait_ms = every && every < 1000 ? every : 1000;
         dv_service_tell("READY=1");
         for (int got = 0; got != SIGTERM && got != SIGINT;) {
             dv_error refused = {0};
             int64_t number;
-            got = sigtimedwait(&signals, NULL, &(struct timespec){.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000});
+            got = sigtimedwait(&signals, NULL,
+                               &(struct timespec){.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000});
             dv_site_tend(&site);
             if (every && dv_mono_ms() - said >= every - 5 && healthy(&site)) {
                 said = dv_mono_ms();
@@ -136,8 +140,13 @@ static int run(const dv_args *args)
 }
 
 const dv_verb dv_verb_serve = {
-    "serve", "", "run the engine: receive, migrate, answer the other verbs",
+    "serve",
+    "",
+    "run the engine: receive, migrate, answer the other verbs",
     "Runs in the foreground and logs to standard error; SIGTERM or Ctrl-C stops it cleanly, SIGHUP\n"
-    "publishes the rules folder and opens log.file anew. A new data directory gets a commented drover.lua; flags win over it.\n"
+    "publishes the rules folder and opens log.file anew. A new data directory gets a commented drover.lua; flags win "
+    "over it.\n"
     "Rules in DIR/rules take effect when a file in it is saved.",
-    options, "drover serve --data /srv/drover --dicom-port 11112 --aet DROVER --allow-any", run};
+    options,
+    "drover serve --data /srv/drover --dicom-port 11112 --aet DROVER --allow-any",
+    run};

@@ -54,9 +54,10 @@ static bool parse_defects(const char *list, dv_synth_plan *plan, dv_error *err)
         while (d < DV_SYNTH_DEFECTS && !dv_text_is(word, dv_synth_defect_name((dv_synth_defect)d)))
             d++;
         if (d == DV_SYNTH_DEFECTS || plan->defect_count == DV_SYNTH_DEFECTS)
-            return dv_fail(err, DV_ERR_USAGE,
-                           "--defects has '%.*s'; there are accession, sex, dates, charset and name, each once, or all, or none",
-                           DV_ARG(word));
+            return dv_fail(
+                err, DV_ERR_USAGE,
+                "--defects has '%.*s'; there are accession, sex, dates, charset and name, each once, or all, or none",
+                DV_ARG(word));
         plan->defects[plan->defect_count++] = (dv_synth_defect)d;
     }
     return true;
@@ -102,20 +103,23 @@ static bool write_instance(const char *path, const dv_synth_instance *in, dv_are
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return dv_fail_errno(err, "cannot write %s", path);
-    bool ok = dv_write_all(fd, meta.at, meta.len, path, err) && dv_write_all(fd, in->header.at, in->header.len, path, err) &&
+    bool ok = dv_write_all(fd, meta.at, meta.len, path, err) &&
+              dv_write_all(fd, in->header.at, in->header.len, path, err) &&
               dv_write_all(fd, in->pixels.at, in->pixels.len, path, err);
     if (close(fd) != 0 && ok)
         ok = dv_fail_errno(err, "cannot write %s", path);
     return ok;
 }
 
-static bool write_study(const dv_synth_plan *plan, const dv_synth_study *study, const char *folder, dv_arena *arena, dv_error *err)
+static bool write_study(const dv_synth_plan *plan, const dv_synth_study *study, const char *folder, dv_arena *arena,
+                        dv_error *err)
 {
     char path[PATH_MAX];
     for (int s = 0; s < DV_SYNTH_SERIES; s++) {
         if (study->instances[s] == 0)
             continue;
-        int n = snprintf(path, sizeof path - 32, "%s/study-%03" PRId64 "-%s/series-%d", folder, study->number, study->kind->modality, s + 1);
+        int n = snprintf(path, sizeof path - 32, "%s/study-%03" PRId64 "-%s/series-%d", folder, study->number,
+                         study->kind->modality, s + 1);
         if (n >= (int)sizeof path - 32)
             return dv_fail(err, DV_ERR_LIMIT, "the folder's name is too long: %s", folder);
         if (!dv_mkdirs(path, 0777, err))
@@ -134,12 +138,12 @@ static bool write_study(const dv_synth_plan *plan, const dv_synth_study *study, 
 static void print_study(const dv_synth_study *s, bool json)
 {
     if (json)
-        printf("{\"study_uid\":\"%s\",\"modality\":\"%s\",\"accession\":\"%s\",\"patient_id\":\"%s\",\"instances\":%" PRId64
-               ",\"defect\":\"%s\"}\n",
+        printf("{\"study_uid\":\"%s\",\"modality\":\"%s\",\"accession\":\"%s\",\"patient_id\":\"%s\",\"instances\":"
+               "%" PRId64 ",\"defect\":\"%s\"}\n",
                s->uid, s->kind->modality, s->accession, s->patient_id, s->total, dv_synth_defect_name(s->defect));
     else
-        printf("study %3" PRId64 "  %s  %4" PRId64 " instances  %s  %s\n", s->number, s->kind->modality, s->total, s->accession,
-               s->defect == DV_SYNTH_CLEAN ? "clean" : dv_synth_defect_name(s->defect));
+        printf("study %3" PRId64 "  %s  %4" PRId64 " instances  %s  %s\n", s->number, s->kind->modality, s->total,
+               s->accession, s->defect == DV_SYNTH_CLEAN ? "clean" : dv_synth_defect_name(s->defect));
 }
 
 static int run(const dv_args *args)

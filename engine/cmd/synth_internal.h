@@ -28,32 +28,32 @@ typedef struct dv_synth_kind {
     const char *modality, *sop_class, *body_part, *study, *manufacturer, *model;
     const char *series[DV_SYNTH_SERIES]; /* descriptions; NULL ends them */
     int instances[DV_SYNTH_SERIES];
-    int rows, columns;                   /* of --size normal */
+    int rows, columns; /* of --size normal */
     int samples, bits, stored;
 } dv_synth_kind;
 
 typedef struct dv_synth_plan {
     uint64_t seed;
-    int64_t studies, instances;                 /* instances: most of a study, 0 for what its modality usually has */
-    const dv_synth_kind *kinds[8];              /* taken in turn */
+    int64_t studies, instances;    /* instances: most of a study, 0 for what its modality usually has */
+    const dv_synth_kind *kinds[8]; /* taken in turn */
     int kind_count;
-    dv_synth_defect defects[DV_SYNTH_DEFECTS];  /* taken in turn */
+    dv_synth_defect defects[DV_SYNTH_DEFECTS]; /* taken in turn */
     int defect_count;
-    bool normal;                                /* real matrix sizes instead of thumbnails */
+    bool normal; /* real matrix sizes instead of thumbnails */
 } dv_synth_plan;
 
 typedef struct dv_synth_study {
-    int64_t number;          /* from 1 */
+    int64_t number; /* from 1 */
     const dv_synth_kind *kind;
     dv_synth_defect defect;
-    bool other_form;         /* of the defect */
+    bool other_form; /* of the defect */
     char uid[65], accession[17], patient_id[17], date[9];
     int64_t instances[DV_SYNTH_SERIES], total;
 } dv_synth_study;
 
 typedef struct dv_synth_instance {
     dv_file_meta meta;
-    dv_text header;  /* the dataset up to Pixel Data's value */
+    dv_text header; /* the dataset up to Pixel Data's value */
     dv_text pixels;
 } dv_synth_instance;
 
@@ -65,7 +65,7 @@ const char *dv_synth_defect_name(dv_synth_defect defect);
 /* Study NUMBER of PLAN, from 1. */
 bool dv_synth_study_of(const dv_synth_plan *plan, int64_t number, dv_synth_study *out, dv_error *err);
 /* Instance NUMBER of SERIES, both from 0. */
-bool dv_synth_instance_of(const dv_synth_plan *plan, const dv_synth_study *study, int series, int64_t number, dv_arena *arena,
-                          dv_synth_instance *out, dv_error *err);
+bool dv_synth_instance_of(const dv_synth_plan *plan, const dv_synth_study *study, int series, int64_t number,
+                          dv_arena *arena, dv_synth_instance *out, dv_error *err);
 
 #endif

@@ -8,23 +8,82 @@
 #include <stdio.h>
 
 const dv_synth_kind dv_synth_kinds[] = {
-    {"CT", "1.2.840.10008.5.1.4.1.1.2", "CHEST", "CT CHEST W CONTRAST", "ACME MEDICAL", "SCAN 9000",
-     {"SCOUT", "AX 1.25 CHEST", "COR MPR"}, {2, 48, 16}, 512, 512, 1, 16, 12},
-    {"MR", "1.2.840.10008.5.1.4.1.1.4", "BRAIN", "MR BRAIN WO", "BOREALIS", "MAGNA 1.5T",
-     {"AX T1", "AX T2", "SAG FLAIR"}, {18, 18, 14}, 256, 256, 1, 16, 12},
-    {"CR", "1.2.840.10008.5.1.4.1.1.1", "CHEST", "XR CHEST 2 VIEWS", "FILMLESS INC", "CR 5000", {"PA", "LAT"}, {1, 1}, 2048, 1760, 1, 16, 10},
-    {"US", "1.2.840.10008.5.1.4.1.1.6.1", "ABDOMEN", "US ABDOMEN COMPLETE", "SONIC WORKS", "ECHO 7", {"LIVER", "KIDNEYS"}, {5, 4}, 480, 640, 3, 8, 8},
-    {"MG", "1.2.840.10008.5.1.4.1.1.1.2", "BREAST", "MG SCREENING BILATERAL", "MAMMATEC", "CLARITY", {"L CC", "R CC", "L MLO", "R MLO"},
-     {1, 1, 1, 1}, 2560, 2048, 1, 16, 12},
+    {"CT",
+     "1.2.840.10008.5.1.4.1.1.2",
+     "CHEST",
+     "CT CHEST W CONTRAST",
+     "ACME MEDICAL",
+     "SCAN 9000",
+     {"SCOUT", "AX 1.25 CHEST", "COR MPR"},
+     {2, 48, 16},
+     512,
+     512,
+     1,
+     16,
+     12},
+    {"MR",
+     "1.2.840.10008.5.1.4.1.1.4",
+     "BRAIN",
+     "MR BRAIN WO",
+     "BOREALIS",
+     "MAGNA 1.5T",
+     {"AX T1", "AX T2", "SAG FLAIR"},
+     {18, 18, 14},
+     256,
+     256,
+     1,
+     16,
+     12},
+    {"CR",
+     "1.2.840.10008.5.1.4.1.1.1",
+     "CHEST",
+     "XR CHEST 2 VIEWS",
+     "FILMLESS INC",
+     "CR 5000",
+     {"PA", "LAT"},
+     {1, 1},
+     2048,
+     1760,
+     1,
+     16,
+     10},
+    {"US",
+     "1.2.840.10008.5.1.4.1.1.6.1",
+     "ABDOMEN",
+     "US ABDOMEN COMPLETE",
+     "SONIC WORKS",
+     "ECHO 7",
+     {"LIVER", "KIDNEYS"},
+     {5, 4},
+     480,
+     640,
+     3,
+     8,
+     8},
+    {"MG",
+     "1.2.840.10008.5.1.4.1.1.1.2",
+     "BREAST",
+     "MG SCREENING BILATERAL",
+     "MAMMATEC",
+     "CLARITY",
+     {"L CC", "R CC", "L MLO", "R MLO"},
+     {1, 1, 1, 1},
+     2560,
+     2048,
+     1,
+     16,
+     12},
     {0},
 };
 
 static const char *const defect_names[DV_SYNTH_DEFECTS] = {"", "accession", "sex", "dates", "charset", "name"};
 
 /* Plain ones, and ones that ASCII does not hold: a wrong character set shows only on these. All are in Latin-1. */
-static const char *const plain_names[] = {"DOE^JOHN", "SMITH^MARY^ANN", "JONES^ROBERT", "MILLER^SUSAN", "BROWN^PETER^J", "WILSON^GRACE",
-                                          "TAYLOR^HENRY", "MOORE^ALICE", "CLARK^DAVID^R", "LEWIS^HELEN"};
-static const char *const accented_names[] = {"MÜLLER^JÜRGEN", "LEFÈVRE^ÉLISE", "GARCÍA^JOSÉ^MARÍA", "SØRENSEN^KÅRE", "GONÇALVES^INÊS"};
+static const char *const plain_names[] = {"DOE^JOHN",      "SMITH^MARY^ANN", "JONES^ROBERT", "MILLER^SUSAN",
+                                          "BROWN^PETER^J", "WILSON^GRACE",   "TAYLOR^HENRY", "MOORE^ALICE",
+                                          "CLARK^DAVID^R", "LEWIS^HELEN"};
+static const char *const accented_names[] = {"MÜLLER^JÜRGEN", "LEFÈVRE^ÉLISE", "GARCÍA^JOSÉ^MARÍA", "SØRENSEN^KÅRE",
+                                             "GONÇALVES^INÊS"};
 
 #define COUNT(array) ((uint64_t)(sizeof(array) / sizeof *(array)))
 
@@ -42,11 +101,13 @@ const dv_synth_kind *dv_synth_kind_of(dv_text modality)
 }
 
 /* The 128 bits that belong to a place in the plan; numbers below 0 stand for "of the whole". */
-static bool draw(const dv_synth_plan *plan, int64_t study, int64_t series, int64_t instance, uint64_t out[2], dv_error *err)
+static bool draw(const dv_synth_plan *plan, int64_t study, int64_t series, int64_t instance, uint64_t out[2],
+                 dv_error *err)
 {
     char text[128];
     uint8_t hash[DV_SHA256_BYTES];
-    int n = snprintf(text, sizeof text, "synth/%" PRIu64 "/%" PRId64 "/%" PRId64 "/%" PRId64, plan->seed, study, series, instance);
+    int n = snprintf(text, sizeof text, "synth/%" PRIu64 "/%" PRId64 "/%" PRId64 "/%" PRId64, plan->seed, study, series,
+                     instance);
     if (!dv_sha256_of(text, (size_t)n, hash, err))
         return false;
     memcpy(out, hash, 16);
@@ -54,7 +115,8 @@ static bool draw(const dv_synth_plan *plan, int64_t study, int64_t series, int64
 }
 
 /* 2.25.<the decimal value of a UUID> (PS3.5 B.2), of version 8 (RFC 9562 5.8): its bits are ours to choose. */
-static bool make_uid(const dv_synth_plan *plan, int64_t study, int64_t series, int64_t instance, char out[65], dv_error *err)
+static bool make_uid(const dv_synth_plan *plan, int64_t study, int64_t series, int64_t instance, char out[65],
+                     dv_error *err)
 {
     uint64_t bits[2];
     if (!draw(plan, study, series, instance, bits, err))
@@ -91,15 +153,18 @@ bool dv_synth_study_of(const dv_synth_plan *plan, int64_t number, dv_synth_study
     out->other_form = turn / plan->defect_count % 2 == 1;
     snprintf(out->accession, sizeof out->accession, "A%02" PRIu64 "%06" PRId64, plan->seed % 100, number);
     /* Every fifth study is of the patient before, as follow-ups are. */
-    snprintf(out->patient_id, sizeof out->patient_id, "MRN%02" PRIu64 "%05" PRId64, plan->seed % 100, turn % 5 == 4 ? number - 1 : number);
-    snprintf(out->date, sizeof out->date, "20%02d%02d%02d", (int)(5 + bits[0] % 15), (int)(1 + bits[0] / 16 % 12), (int)(1 + bits[0] / 256 % 28));
+    snprintf(out->patient_id, sizeof out->patient_id, "MRN%02" PRIu64 "%05" PRId64, plan->seed % 100,
+             turn % 5 == 4 ? number - 1 : number);
+    snprintf(out->date, sizeof out->date, "20%02d%02d%02d", (int)(5 + bits[0] % 15), (int)(1 + bits[0] / 16 % 12),
+             (int)(1 + bits[0] / 256 % 28));
     out->total = 0;
     for (int s = 0; s < DV_SYNTH_SERIES; s++) {
         int64_t n = out->kind->series[s] ? out->kind->instances[s] : 0;
         if (plan->instances && n > plan->instances - out->total)
             n = plan->instances - out->total;
         /* More than usual was asked for: the last series takes them. */
-        if (plan->instances > out->total + n && out->kind->series[s] && (s + 1 == DV_SYNTH_SERIES || !out->kind->series[s + 1]))
+        if (plan->instances > out->total + n && out->kind->series[s] &&
+            (s + 1 == DV_SYNTH_SERIES || !out->kind->series[s + 1]))
             n = plan->instances - out->total;
         out->instances[s] = n;
         out->total += n;
@@ -145,30 +210,78 @@ static void put_all(maker *m, const constant *rows)
 }
 
 static const constant ct[] = {
-    {DV_KVP, "120"}, {DV_DataCollectionDiameter, "500"}, {DV_ReconstructionDiameter, "380"}, {DV_GantryDetectorTilt, "0"},
-    {DV_TableHeight, "152"}, {DV_RotationDirection, "CW"}, {DV_ExposureTime, "500"}, {DV_XRayTubeCurrent, "240"}, {DV_Exposure, "120"},
-    {DV_FilterType, "BODY FILTER"}, {DV_GeneratorPower, "36000"}, {DV_FocalSpots, "1.2"}, {DV_ConvolutionKernel, "STANDARD"},
-    {DV_SliceThickness, "1.25"}, {DV_DistanceSourceToDetector, "949"}, {DV_DistanceSourceToPatient, "541"}, {DV_RescaleIntercept, "-1024"},
-    {DV_RescaleSlope, "1"}, {DV_RescaleType, "HU"}, {DV_WindowCenter, "40"}, {DV_WindowWidth, "400"}, {0},
+    {DV_KVP, "120"},
+    {DV_DataCollectionDiameter, "500"},
+    {DV_ReconstructionDiameter, "380"},
+    {DV_GantryDetectorTilt, "0"},
+    {DV_TableHeight, "152"},
+    {DV_RotationDirection, "CW"},
+    {DV_ExposureTime, "500"},
+    {DV_XRayTubeCurrent, "240"},
+    {DV_Exposure, "120"},
+    {DV_FilterType, "BODY FILTER"},
+    {DV_GeneratorPower, "36000"},
+    {DV_FocalSpots, "1.2"},
+    {DV_ConvolutionKernel, "STANDARD"},
+    {DV_SliceThickness, "1.25"},
+    {DV_DistanceSourceToDetector, "949"},
+    {DV_DistanceSourceToPatient, "541"},
+    {DV_RescaleIntercept, "-1024"},
+    {DV_RescaleSlope, "1"},
+    {DV_RescaleType, "HU"},
+    {DV_WindowCenter, "40"},
+    {DV_WindowWidth, "400"},
+    {0},
 };
 static const constant mr[] = {
-    {DV_ScanningSequence, "SE"}, {DV_SequenceVariant, "SK\\SP"}, {DV_ScanOptions, "PFP"}, {DV_MRAcquisitionType, "2D"},
-    {DV_SliceThickness, "5"}, {DV_RepetitionTime, "600"}, {DV_EchoTime, "12"}, {DV_EchoTrainLength, "1"}, {DV_MagneticFieldStrength, "1.5"},
-    {DV_SpacingBetweenSlices, "6"}, {DV_ImagingFrequency, "63.86"}, {DV_ImagedNucleus, "1H"}, {DV_FlipAngle, "90"},
-    {DV_NumberOfAverages, "2"}, {DV_WindowCenter, "600"}, {DV_WindowWidth, "1200"}, {0},
+    {DV_ScanningSequence, "SE"},
+    {DV_SequenceVariant, "SK\\SP"},
+    {DV_ScanOptions, "PFP"},
+    {DV_MRAcquisitionType, "2D"},
+    {DV_SliceThickness, "5"},
+    {DV_RepetitionTime, "600"},
+    {DV_EchoTime, "12"},
+    {DV_EchoTrainLength, "1"},
+    {DV_MagneticFieldStrength, "1.5"},
+    {DV_SpacingBetweenSlices, "6"},
+    {DV_ImagingFrequency, "63.86"},
+    {DV_ImagedNucleus, "1H"},
+    {DV_FlipAngle, "90"},
+    {DV_NumberOfAverages, "2"},
+    {DV_WindowCenter, "600"},
+    {DV_WindowWidth, "1200"},
+    {0},
 };
 static const constant cr[] = {
-    {DV_KVP, "110"}, {DV_PlateType, "IP"}, {DV_Sensitivity, "200"}, {DV_ImagerPixelSpacing, "0.2\\0.2"}, {DV_CassetteOrientation, "PORTRAIT"},
-    {DV_WindowCenter, "512"}, {DV_WindowWidth, "1024"}, {0},
+    {DV_KVP, "110"},
+    {DV_PlateType, "IP"},
+    {DV_Sensitivity, "200"},
+    {DV_ImagerPixelSpacing, "0.2\\0.2"},
+    {DV_CassetteOrientation, "PORTRAIT"},
+    {DV_WindowCenter, "512"},
+    {DV_WindowWidth, "1024"},
+    {0},
 };
 static const constant us[] = {
-    {DV_TransducerData, "C5-2"}, {DV_UltrasoundColorDataPresent, "1"}, {DV_ProcessingFunction, "ABD GENERAL"}, {0},
+    {DV_TransducerData, "C5-2"},
+    {DV_UltrasoundColorDataPresent, "1"},
+    {DV_ProcessingFunction, "ABD GENERAL"},
+    {0},
 };
 static const constant mg[] = {
-    {DV_KVP, "28"}, {DV_ExposureInuAs, "90000"}, {DV_AnodeTargetMaterial, "MOLYBDENUM"}, {DV_BodyPartThickness, "52"},
-    {DV_CompressionForce, "110"}, {DV_ImagerPixelSpacing, "0.094\\0.094"}, {DV_PixelIntensityRelationship, "LOG"},
-    {DV_PixelIntensityRelationshipSign, "-1"}, {DV_PresentationIntentType, "FOR PRESENTATION"}, {DV_BurnedInAnnotation, "NO"},
-    {DV_WindowCenter, "2048"}, {DV_WindowWidth, "4096"}, {0},
+    {DV_KVP, "28"},
+    {DV_ExposureInuAs, "90000"},
+    {DV_AnodeTargetMaterial, "MOLYBDENUM"},
+    {DV_BodyPartThickness, "52"},
+    {DV_CompressionForce, "110"},
+    {DV_ImagerPixelSpacing, "0.094\\0.094"},
+    {DV_PixelIntensityRelationship, "LOG"},
+    {DV_PixelIntensityRelationshipSign, "-1"},
+    {DV_PresentationIntentType, "FOR PRESENTATION"},
+    {DV_BurnedInAnnotation, "NO"},
+    {DV_WindowCenter, "2048"},
+    {DV_WindowWidth, "4096"},
+    {0},
 };
 
 /* The date in the form that the study's scanner wrote. */
@@ -192,10 +305,12 @@ static void put_patient(maker *m, const dv_synth_plan *plan, const dv_synth_stud
     if (!m->ok)
         return;
     bool male = bits[0] % 2 == 0;
-    snprintf(birth, sizeof birth, "19%02d%02d%02d", (int)(30 + bits[0] / 2 % 60), (int)(1 + bits[1] % 12), (int)(1 + bits[1] / 16 % 28));
+    snprintf(birth, sizeof birth, "19%02d%02d%02d", (int)(30 + bits[0] / 2 % 60), (int)(1 + bits[1] % 12),
+             (int)(1 + bits[1] / 16 % 28));
     if (study->defect == DV_SYNTH_NAME)
         put(m, DV_PatientName, "%s", legacy[study->other_form]);
-    else if (study->defect == DV_SYNTH_CHARSET || (study->defect == DV_SYNTH_CLEAN && study->number % 2 == 1 && study->number > 1))
+    else if (study->defect == DV_SYNTH_CHARSET ||
+             (study->defect == DV_SYNTH_CLEAN && study->number % 2 == 1 && study->number > 1))
         put(m, DV_PatientName, "%s", accented_names[bits[1] % COUNT(accented_names)]);
     else
         put(m, DV_PatientName, "%s", plain_names[bits[1] % COUNT(plain_names)]);
@@ -205,8 +320,9 @@ static void put_patient(maker *m, const dv_synth_plan *plan, const dv_synth_stud
         put(m, DV_PatientSex, "%s", study->other_form ? (male ? "Male" : "Female") : (male ? "m" : "f"));
     else
         put(m, DV_PatientSex, "%s", male ? "M" : "F");
-    int age = (study->date[0] - '0') * 1000 + (study->date[1] - '0') * 100 + (study->date[2] - '0') * 10 + (study->date[3] - '0') - 1900 -
-              ((birth[2] - '0') * 10 + (birth[3] - '0')) - (strcmp(study->date + 4, birth + 4) < 0);
+    int age = (study->date[0] - '0') * 1000 + (study->date[1] - '0') * 100 + (study->date[2] - '0') * 10 +
+              (study->date[3] - '0') - 1900 - ((birth[2] - '0') * 10 + (birth[3] - '0')) -
+              (strcmp(study->date + 4, birth + 4) < 0);
     put(m, DV_PatientAge, "%03dY", age);
     put(m, DV_PatientWeight, "%d", (int)(50 + bits[1] / 512 % 50));
 }
@@ -255,15 +371,21 @@ static void put_equipment(maker *m, const dv_synth_kind *kind)
     put(m, DV_PatientPosition, "HFS");
     put(m, DV_ProtocolName, "%s", kind->study);
     const char *modality = kind->modality;
-    put_all(m, strcmp(modality, "CT") == 0 ? ct : strcmp(modality, "MR") == 0 ? mr : strcmp(modality, "CR") == 0 ? cr : strcmp(modality, "US") == 0 ? us : mg);
+    put_all(m, strcmp(modality, "CT") == 0   ? ct
+               : strcmp(modality, "MR") == 0 ? mr
+               : strcmp(modality, "CR") == 0 ? cr
+               : strcmp(modality, "US") == 0 ? us
+                                             : mg);
 }
 
-static void put_series(maker *m, const dv_synth_plan *plan, const dv_synth_study *study, int series, int64_t number, const char *sop_uid)
+static void put_series(maker *m, const dv_synth_plan *plan, const dv_synth_study *study, int series, int64_t number,
+                       const char *sop_uid)
 {
     const dv_synth_kind *kind = study->kind;
     const char *description = kind->series[series];
     char uid[65], frame[65];
-    m->ok = m->ok && make_uid(plan, study->number, series, -1, uid, m->err) && make_uid(plan, study->number, -2, -1, frame, m->err);
+    m->ok = m->ok && make_uid(plan, study->number, series, -1, uid, m->err) &&
+            make_uid(plan, study->number, -2, -1, frame, m->err);
     if (!m->ok)
         return;
     put(m, DV_SOPClassUID, "%s", kind->sop_class);
@@ -338,7 +460,8 @@ static void put_pixel_description(maker *m, const dv_synth_kind *kind, int rows,
 
 /* The dataset's bytes with the head of Pixel Data behind them, and with the lie about the character set told: the text was encoded
  * honestly before, and only its label is changed or cut out. */
-static bool finish_header(const dv_synth_study *study, dv_text bytes, size_t pixels, dv_arena *arena, dv_text *out, dv_error *err)
+static bool finish_header(const dv_synth_study *study, dv_text bytes, size_t pixels, dv_arena *arena, dv_text *out,
+                          dv_error *err)
 {
     char *at = dv_arena_alloc(arena, bytes.len + 12);
     if (!at)
@@ -362,8 +485,8 @@ static bool finish_header(const dv_synth_study *study, dv_text bytes, size_t pix
     return true;
 }
 
-bool dv_synth_instance_of(const dv_synth_plan *plan, const dv_synth_study *study, int series, int64_t number, dv_arena *arena,
-                          dv_synth_instance *out, dv_error *err)
+bool dv_synth_instance_of(const dv_synth_plan *plan, const dv_synth_study *study, int series, int64_t number,
+                          dv_arena *arena, dv_synth_instance *out, dv_error *err)
 {
     uint64_t bits[2], day[2];
     char sop[65], time[16];
@@ -393,7 +516,8 @@ bool dv_synth_instance_of(const dv_synth_plan *plan, const dv_synth_study *study
     if (!pixels)
         return dv_fail(err, DV_ERR_MEMORY, "out of memory for %d x %d pixels", rows, columns);
     out->pixels = (dv_text){pixels, len};
-    out->meta = (dv_file_meta){.sop_class = dv_text_of(kind->sop_class), .sop_instance = dv_arena_text(arena, dv_text_of(sop)),
+    out->meta = (dv_file_meta){.sop_class = dv_text_of(kind->sop_class),
+                               .sop_instance = dv_arena_text(arena, dv_text_of(sop)),
                                .transfer_syntax = DV_TEXT(DV_UID_EXPLICIT_LE)};
     return finish_header(study, bytes, len, arena, &out->header, err);
 }

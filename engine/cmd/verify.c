@@ -43,13 +43,19 @@ static int run(const dv_args *args)
         s.damaged = NULL;
         dv_print_json(s.sum);
     } else if (s.sum && cJSON_HasObjectItem(s.sum, "seconds")) {
-        printf("%s objects read again, %s, %s damaged\n", dv_show(s.sum, "objects", a, sizeof a), dv_show(s.sum, "bytes", b, sizeof b),
-               dv_show(s.sum, "damaged", c, sizeof c));
+        printf("%s objects read again, %s, %s damaged\n", dv_show(s.sum, "objects", a, sizeof a),
+               dv_show(s.sum, "bytes", b, sizeof b), dv_show(s.sum, "damaged", c, sizeof c));
     }
     cJSON_Delete(s.damaged);
     cJSON_Delete(s.sum);
     return ok ? 0 : dv_complain(args, &err);
 }
 
-const dv_verb dv_verb_verify = {"verify", "[UID]", "read stored objects again and check their hashes",
-                                "All of them, or those of an instance, series or study. Exit code 17 when one is damaged.", options, "drover verify", run};
+const dv_verb dv_verb_verify = {
+    "verify",
+    "[UID]",
+    "read stored objects again and check their hashes",
+    "All of them, or those of an instance, series or study. Exit code 17 when one is damaged.",
+    options,
+    "drover verify",
+    run};

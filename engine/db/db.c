@@ -8,7 +8,8 @@ enum { MAX_VALUES = 64 }; /* parameters of one statement; the widest insert has 
 bool dv_db_is_postgres(const char *dsn)
 {
     dv_text t = dv_text_of(dsn);
-    return dv_text_starts(t, DV_TEXT("postgres://")) || dv_text_starts(t, DV_TEXT("postgresql://")) || dv_text_starts(t, DV_TEXT("host="));
+    return dv_text_starts(t, DV_TEXT("postgres://")) || dv_text_starts(t, DV_TEXT("postgresql://")) ||
+           dv_text_starts(t, DV_TEXT("host="));
 }
 
 void dv_db_show_dsn(const char *dsn, char *buf, size_t size)

@@ -31,7 +31,7 @@ enum {
     PENDING = 512,
     OLDEST = 120000,
     MOST_PIPED = 200, /* unread answers: neither side may fill the other's buffers */
-    AGAIN_MS = 300, /* between two tries to connect: an engine full of senders does not storm a server that starts */
+    AGAIN_MS = 300,   /* between two tries to connect: an engine full of senders does not storm a server that starts */
 };
 
 /* Object ids of types (pg_type.dat), which never change. */
@@ -44,7 +44,7 @@ typedef struct statement {
     unsigned number, epoch; /* epoch 0: not prepared yet */
     int last;               /* highest $N */
     bool busy;
-    bool unproven;          /* prepared in a pipe; whether it was is not known yet */
+    bool unproven; /* prepared in a pipe; whether it was is not known yet */
     /* the open result */
     bool done, failed;
     dv_error error;
@@ -101,7 +101,8 @@ static bool fail(const pg_db *db, const PGresult *r, const char *what, dv_error 
     const char *words = r ? PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY) : NULL;
     const char *state = r ? PQresultErrorField(r, PG_DIAG_SQLSTATE) : NULL;
     if (is_lost(db))
-        return dv_fail(err, DV_ERR_DB, "the catalog database %s is lost: %s", db->where, words ? words : PQerrorMessage(db->conn));
+        return dv_fail(err, DV_ERR_DB, "the catalog database %s is lost: %s", db->where,
+                       words ? words : PQerrorMessage(db->conn));
     if (!words)
         words = r && PQresultErrorMessage(r)[0] ? PQresultErrorMessage(r) : PQerrorMessage(db->conn);
     return dv_fail(err, code_of(state), "the catalog database: %s (%s)", words, what);
@@ -110,7 +111,8 @@ static bool fail(const pg_db *db, const PGresult *r, const char *what, dv_error 
 static void quiet(void *user, const char *message)
 {
     (void)user;
-    (void)message; /* "there is already a transaction", "identifier will be truncated": what matters comes as an error */
+    (void)
+        message; /* "there is already a transaction", "identifier will be truncated": what matters comes as an error */
 }
 
 /* ---- the connection ---- */
@@ -122,7 +124,8 @@ char *dv_postgres_shown(const char *dsn, dv_error *err)
     PQfreemem(words);
     if (!options) {
         dv_fail(err, DV_ERR_CONFIG,
-                "the catalog's PostgreSQL address cannot be understood; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE (signs like @ / : %% in the"
+                "the catalog's PostgreSQL address cannot be understood; write "
+                "postgresql://USER:PASSWORD@HOST:PORT/DATABASE (signs like @ / : %% in the"
                 " password as %%40 %%2F %%3A %%25), or host=... dbname=...");
         return NULL;
     }
@@ -132,7 +135,8 @@ char *dv_postgres_shown(const char *dsn, dv_error *err)
         for (int i = 0; i < 4; i++)
             if (o->val && strcmp(o->keyword, names[i]) == 0)
                 part[i] = o->val;
-    snprintf(buf, sizeof buf, "postgresql://%s%s%s%s%s/%s", part[0], part[0][0] ? "@" : "", part[1], part[2][0] ? ":" : "", part[2], part[3]);
+    snprintf(buf, sizeof buf, "postgresql://%s%s%s%s%s/%s", part[0], part[0][0] ? "@" : "", part[1],
+             part[2][0] ? ":" : "", part[2], part[3]);
     PQconninfoFree(options);
     char *shown = strdup(buf);
     if (!shown)
@@ -144,20 +148,22 @@ static bool set_up(pg_db *db, dv_error *err)
 {
     char sql[400];
     if (is_lost(db))
-        return dv_fail(err, DV_ERR_DB, "the catalog database %s cannot be reached: %s", db->where, PQerrorMessage(db->conn));
+        return dv_fail(err, DV_ERR_DB, "the catalog database %s cannot be reached: %s", db->where,
+                       PQerrorMessage(db->conn));
     if (PQserverVersion(db->conn) < OLDEST)
-        return dv_fail(err, DV_ERR_CONFIG, "the catalog database %s is PostgreSQL %d; version %d or newer is needed", db->where,
-                       PQserverVersion(db->conn) / 10000, OLDEST / 10000);
+        return dv_fail(err, DV_ERR_CONFIG, "the catalog database %s is PostgreSQL %d; version %d or newer is needed",
+                       db->where, PQserverVersion(db->conn) / 10000, OLDEST / 10000);
     const char *encoding = PQparameterStatus(db->conn, "server_encoding");
     if (!encoding || strcmp(encoding, "UTF8") != 0)
-        return dv_fail(err, DV_ERR_CONFIG, "the catalog database %s holds text as %s; make one with ENCODING 'UTF8'", db->where,
-                       encoding ? encoding : "unknown");
-    snprintf(sql, sizeof sql,
-             "SET synchronous_commit TO off; SET bytea_output TO hex; SET standard_conforming_strings TO on; SET jit TO off;"
-             " SET lock_timeout TO 5000; SET client_min_messages TO error; SET default_transaction_read_only TO %s%s",
-             db->mode == DV_DB_READ ? "on" : "off",
-             /* the writer's statements all go by an index; plans made while tables were small must do so too */
-             db->mode == DV_DB_READ ? "" : "; SET enable_seqscan TO off; SET plan_cache_mode TO force_generic_plan");
+        return dv_fail(err, DV_ERR_CONFIG, "the catalog database %s holds text as %s; make one with ENCODING 'UTF8'",
+                       db->where, encoding ? encoding : "unknown");
+    snprintf(
+        sql, sizeof sql,
+        "SET synchronous_commit TO off; SET bytea_output TO hex; SET standard_conforming_strings TO on; SET jit TO off;"
+        " SET lock_timeout TO 5000; SET client_min_messages TO error; SET default_transaction_read_only TO %s%s",
+        db->mode == DV_DB_READ ? "on" : "off",
+        /* the writer's statements all go by an index; plans made while tables were small must do so too */
+        db->mode == DV_DB_READ ? "" : "; SET enable_seqscan TO off; SET plan_cache_mode TO force_generic_plan");
     PGresult *r = PQexec(db->conn, sql);
     bool ok = PQresultStatus(r) == PGRES_COMMAND_OK || fail(db, r, "settings of the connection", err);
     PQclear(r);
@@ -165,7 +171,8 @@ static bool set_up(pg_db *db, dv_error *err)
     db->pending[0] = '\0';
     db->piping = false;
     db->piped = 0;
-    snprintf(db->base.engine, sizeof db->base.engine, "postgresql %.40s", PQparameterStatus(db->conn, "server_version"));
+    snprintf(db->base.engine, sizeof db->base.engine, "postgresql %.40s",
+             PQparameterStatus(db->conn, "server_version"));
     return ok;
 }
 
@@ -460,7 +467,8 @@ static bool exec_text(pg_db *db, const char *sql, dv_error *err)
     ok = ok || fail(db, r, head, err);
     /* COMMIT of a transaction in which something failed and was ignored answers so */
     if (ok && strcmp(PQcmdStatus(r), "ROLLBACK") == 0 && strstr(sql, "COMMIT"))
-        ok = dv_fail(err, DV_ERR_DB, "the catalog database: the transaction could not be committed, a statement in it had failed");
+        ok = dv_fail(err, DV_ERR_DB,
+                     "the catalog database: the transaction could not be committed, a statement in it had failed");
     PQclear(r);
     return ok;
 }
@@ -508,7 +516,8 @@ static bool pg_begin(dv_db *base, bool full, dv_error *err)
 /* COMMIT, ROLLBACK and savepoints. *MINE: SQL is one of them. */
 static bool control(pg_db *db, const char *sql, bool *mine, dv_error *err)
 {
-    static const char *const words[] = {"COMMIT", "ROLLBACK", "SAVEPOINT member", "RELEASE SAVEPOINT member", "ROLLBACK TO SAVEPOINT member"};
+    static const char *const words[] = {"COMMIT", "ROLLBACK", "SAVEPOINT member", "RELEASE SAVEPOINT member",
+                                        "ROLLBACK TO SAVEPOINT member"};
     int which = -1;
     for (int i = 0; i < 5; i++)
         if (strcmp(sql, words[i]) == 0)
@@ -640,13 +649,19 @@ static bool prepare(pg_db *db, statement *s, const dv_value *values, size_t coun
 static size_t utf8_at(dv_text t, size_t i)
 {
     const unsigned char *c = (const unsigned char *)t.at + i;
-    size_t left = t.len - i, n = c[0] < 0x80 ? 1 : c[0] < 0xC2 ? 0 : c[0] < 0xE0 ? 2 : c[0] < 0xF0 ? 3 : c[0] < 0xF5 ? 4 : 0;
+    size_t left = t.len - i, n = c[0] < 0x80   ? 1
+                                 : c[0] < 0xC2 ? 0
+                                 : c[0] < 0xE0 ? 2
+                                 : c[0] < 0xF0 ? 3
+                                 : c[0] < 0xF5 ? 4
+                                               : 0;
     if (c[0] == 0 || n == 0 || n > left)
         return 0;
     for (size_t k = 1; k < n; k++)
         if ((c[k] & 0xC0) != 0x80)
             return 0;
-    if ((c[0] == 0xE0 && c[1] < 0xA0) || (c[0] == 0xED && c[1] > 0x9F) || (c[0] == 0xF0 && c[1] < 0x90) || (c[0] == 0xF4 && c[1] > 0x8F))
+    if ((c[0] == 0xE0 && c[1] < 0xA0) || (c[0] == 0xED && c[1] > 0x9F) || (c[0] == 0xF0 && c[1] < 0x90) ||
+        (c[0] == 0xF4 && c[1] > 0x8F))
         return 0;
     return n;
 }
@@ -695,14 +710,16 @@ static bool send_values(pg_db *db, const statement *s, const dv_value *values, s
         } else if ((v->type == 't' || v->type == 'b') && v->t.at) {
             dv_text t = v->type == 't' ? clean(db, v->t) : v->t;
             if (!t.at || t.len > INT32_MAX / 2)
-                return dv_fail(err, t.at ? DV_ERR_LIMIT : DV_ERR_MEMORY, "a value of %zu bytes does not go into the catalog", v->t.len);
+                return dv_fail(err, t.at ? DV_ERR_LIMIT : DV_ERR_MEMORY,
+                               "a value of %zu bytes does not go into the catalog", v->t.len);
             at[i] = t.at;
             lengths[i] = (int)t.len;
         }
         db->base.log_bytes += 16 + lengths[i];
     }
     snprintf(name, sizeof name, "s%u", s->number);
-    return (PQsendQueryPrepared(db->conn, name, (int)count, at, lengths, formats, 0) && (db->piping || PQsetSingleRowMode(db->conn))) ||
+    return (PQsendQueryPrepared(db->conn, name, (int)count, at, lengths, formats, 0) &&
+            (db->piping || PQsetSingleRowMode(db->conn))) ||
            fail(db, NULL, s->sql, err);
 }
 
@@ -801,7 +818,8 @@ static bool pg_script(dv_db *base, const char *sql, dv_error *err)
     if (DV_FAULT(DV_FAULT_SQL))
         return dv_fail(err, DV_ERR_DB, "the catalog database: a script failed on purpose");
     bool ok = (pg_in_transaction(base) || connected(db, err)) && flush_pending(db, err) &&
-              (dv_script_for_postgres(sql, &text) || dv_fail(err, DV_ERR_MEMORY, "no memory for a script")) && exec_text(db, text.at, err);
+              (dv_script_for_postgres(sql, &text) || dv_fail(err, DV_ERR_MEMORY, "no memory for a script")) &&
+              exec_text(db, text.at, err);
     dv_buffer_free(&text);
     return ok;
 }
@@ -819,7 +837,8 @@ static bool pg_has_table(dv_db *base, const char *name, bool *has, dv_error *err
 static bool pg_lock(dv_db *base, dv_error *err)
 {
     int64_t n;
-    return dv_db_int(base, 0, &n, err, "SELECT count(pg_advisory_xact_lock(1146508370, hashtext(current_schema())))", "");
+    return dv_db_int(base, 0, &n, err, "SELECT count(pg_advisory_xact_lock(1146508370, hashtext(current_schema())))",
+                     "");
 }
 
 /* There is no log of ours to move, but rows committed without waiting: a commit that waits brings them to the disk with it. */
@@ -875,7 +894,13 @@ dv_db *dv_postgres_open(const char *dsn, dv_db_mode mode, dv_error *err)
     db->mode = mode;
     dv_arena_init(&db->scratch, 0);
     /* Ours first: the DSN may say otherwise. A host that vanishes without a word is noticed after half a minute. */
-    const char *const names[] = {"application_name", "connect_timeout", "keepalives_idle", "tcp_user_timeout", "dbname", "client_encoding", NULL};
+    const char *const names[] = {"application_name",
+                                 "connect_timeout",
+                                 "keepalives_idle",
+                                 "tcp_user_timeout",
+                                 "dbname",
+                                 "client_encoding",
+                                 NULL};
     const char *const values[] = {"drover", "5", "20", "30000", dsn, "UTF8", NULL};
     db->conn = PQconnectdbParams(names, values, 1);
     PQsetNoticeProcessor(db->conn, quiet, NULL);

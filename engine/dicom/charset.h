@@ -20,8 +20,8 @@
 typedef struct dv_charset {
     const struct dv_code_element *elements[8]; /* [0] is in force at the start of each value and component */
     uint8_t count;
-    bool iso2022;       /* escapes may occur */
-    bool multibyte;     /* GB18030, GBK, or UTF-8 alone: no escapes */
+    bool iso2022;   /* escapes may occur */
+    bool multibyte; /* GB18030, GBK, or UTF-8 alone: no escapes */
 } dv_charset;
 
 /* VALUE is the raw value of (0008,0005), absent or empty for ASCII. Misspelt terms (`ISO-IR 100`, `UTF-8`, `latin1`) are read as
@@ -35,7 +35,8 @@ const char *dv_charset_term(dv_text misspelt);
 bool dv_charset_decode(const dv_charset *cs, dv_vr vr, dv_text bytes, dv_arena *arena, dv_text *out, dv_error *err);
 /* The same for writers that do not return to the initial state: a set that an escape put into G1 stands over delimiters. For repair and
  * for printing, where dv_charset_decode has failed. */
-bool dv_charset_decode_carried(const dv_charset *cs, dv_vr vr, dv_text bytes, dv_arena *arena, dv_text *out, dv_error *err);
+bool dv_charset_decode_carried(const dv_charset *cs, dv_vr vr, dv_text bytes, dv_arena *arena, dv_text *out,
+                               dv_error *err);
 /* UTF-8 into bytes of CS, escapes included: each character in the first code element that has it, the initial state before
  * delimiters and at the end. DV_ERR_CHARSET names the first character that CS lacks. */
 bool dv_charset_encode(const dv_charset *cs, dv_vr vr, dv_text utf8, dv_arena *arena, dv_text *out, dv_error *err);

@@ -12,7 +12,7 @@ typedef enum dv_code_form {
     DV_CODE_G0_212,  /* the same behind 8F in EUC-JP */
     DV_CODE_G1_PAIR, /* two bytes in G1, EUC as they stand */
     DV_CODE_UTF8,
-    DV_CODE_GB,      /* iconv takes it whole */
+    DV_CODE_GB, /* iconv takes it whole */
 } dv_code_form;
 
 typedef struct dv_code_element {

@@ -127,8 +127,8 @@ dv_vr dv_level_dict_vr(const dv_dataset *ds, const dv_level *lv, dv_tag tag, dv_
     return e ? e->vr : dv_dict_vr(tag);
 }
 
-static bool decode_text(const dv_dataset *ds, const dv_level *lv, dv_tag tag, const dv_vr_info *info, dv_text bytes, dv_text *out,
-                        dv_error *err)
+static bool decode_text(const dv_dataset *ds, const dv_level *lv, dv_tag tag, const dv_vr_info *info, dv_text bytes,
+                        dv_text *out, dv_error *err)
 {
     char name[12];
     dv_charset room = {0};
@@ -177,12 +177,13 @@ bool dv_found_text(const dv_dataset *ds, const dv_level *lv, dv_tag tag, const d
     bool number = info && !info->text && info->multiple;
     dv_text bytes = dv_index_value(ds->ix, f->node);
     if (node->bulk || !bytes.at || !info || (!info->text && !number))
-        return dv_fail(err, DV_ERR_VALUE, "%s has %u bytes that are no text (VR %s%s)", dv_tag_print(tag, name), node->length,
-                       info ? info->name : "unknown", node->bulk ? ", bulk" : "");
+        return dv_fail(err, DV_ERR_VALUE, "%s has %u bytes that are no text (VR %s%s)", dv_tag_print(tag, name),
+                       node->length, info ? info->name : "unknown", node->bulk ? ", bulk" : "");
     if (number) {
         bool big = ds->ix->encoding.big_endian && !node->implicit;
-        return dv_numbers_decode(info->vr, bytes, big, ds->arena, out, err) ? true
-                                                                            : dv_error_context(err, "%s", dv_tag_print(tag, name));
+        return dv_numbers_decode(info->vr, bytes, big, ds->arena, out, err)
+                   ? true
+                   : dv_error_context(err, "%s", dv_tag_print(tag, name));
     }
     bytes = dv_text_unpadded(bytes);
     if (dv_text_is_plain(bytes)) {
@@ -354,8 +355,8 @@ static bool call_level(caller *c, const dv_level *lv)
     return true;
 }
 
-bool dv_dataset_each(dv_dataset *ds, const dv_path *path, dv_vr vr, bool (*each)(void *user, const dv_path *place, dv_vr vr),
-                     void *user, dv_error *err)
+bool dv_dataset_each(dv_dataset *ds, const dv_path *path, dv_vr vr,
+                     bool (*each)(void *user, const dv_path *place, dv_vr vr), void *user, dv_error *err)
 {
     caller c = {.ds = ds, .vr = vr, .each = each, .user = user, .err = err};
     if (path)

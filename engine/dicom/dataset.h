@@ -74,8 +74,8 @@ dv_vr dv_dataset_vr(const dv_dataset *ds, const dv_path *path);
 uint32_t dv_dataset_items(const dv_dataset *ds, const dv_path *path);
 /* Calls EACH for every place that PATH names, with its concrete path, in order, until it returns false. PATH NULL: every element, at
  * every depth. VR 0 or only elements of that VR. EACH may write to the place it was called for. */
-bool dv_dataset_each(dv_dataset *ds, const dv_path *path, dv_vr vr, bool (*each)(void *user, const dv_path *place, dv_vr vr),
-                     void *user, dv_error *err);
+bool dv_dataset_each(dv_dataset *ds, const dv_path *path, dv_vr vr,
+                     bool (*each)(void *user, const dv_path *place, dv_vr vr), void *user, dv_error *err);
 
 /* Changes in the order made; several of one place stay several. NULL when nothing was written. */
 const dv_change *dv_dataset_changes(const dv_dataset *ds);

@@ -14,8 +14,8 @@
 #include "dicom/dataset.h"
 
 typedef enum dv_edit_kind {
-    DV_EDIT_VALUE,  /* `value` */
-    DV_EDIT_VR,     /* the received bytes under `vr` */
+    DV_EDIT_VALUE, /* `value` */
+    DV_EDIT_VR,    /* the received bytes under `vr` */
     DV_EDIT_GONE,
     DV_EDIT_ITEMS,  /* a sequence of `items` and nothing received */
     DV_EDIT_INSIDE, /* a received sequence; its items are `items` when `listed`, else as received */
@@ -30,7 +30,7 @@ typedef struct dv_edit {
     dv_tag tag;
     uint32_t node; /* received element, DV_NO_NODE for a new one */
     dv_vr vr;
-    uint8_t kind;  /* dv_edit_kind */
+    uint8_t kind; /* dv_edit_kind */
     bool listed;
     dv_text value;
     dv_item *items;
@@ -55,16 +55,16 @@ struct dv_dataset {
     bool charset_known; /* of the top level */
     bool charset_good;
     dv_charset charset;
-    struct dv_seek {    /* item last found in a sequence, so that walking items by number is linear */
+    struct dv_seek { /* item last found in a sequence, so that walking items by number is linear */
         uint32_t sequence, number, item;
     } seek[8];
 };
 
 typedef struct dv_level {
     const struct dv_level *up;
-    dv_scope *fresh;   /* the top scope or a new item's; NULL for a received item */
-    uint32_t item;     /* received item, DV_NO_NODE for top and new */
-    dv_tag tag;        /* of the sequence that this is an item of */
+    dv_scope *fresh; /* the top scope or a new item's; NULL for a received item */
+    uint32_t item;   /* received item, DV_NO_NODE for top and new */
+    dv_tag tag;      /* of the sequence that this is an item of */
     dv_text creator;
     uint32_t sequence; /* its received node, or DV_NO_NODE */
     uint32_t number;   /* of the item, from 1 */
@@ -83,10 +83,10 @@ typedef struct dv_place {
     dv_tag tag;
     dv_text creator;
     dv_found found;
-    const dv_step *step;    /* for value numbers; may be NULL */
-    uint32_t item;          /* names this item of the sequence; 0: the element */
-    bool made;              /* the item was made by this walk */
-    bool is_virtual;        /* LEVEL is the deepest that is there; items below it are still to be made */
+    const dv_step *step; /* for value numbers; may be NULL */
+    uint32_t item;       /* names this item of the sequence; 0: the element */
+    bool made;           /* the item was made by this walk */
+    bool is_virtual;     /* LEVEL is the deepest that is there; items below it are still to be made */
 } dv_place;
 
 typedef enum dv_walk_mode { DV_WALK_READ, DV_WALK_CHECK, DV_WALK_MAKE } dv_walk_mode;
@@ -94,8 +94,8 @@ typedef bool dv_visit(void *user, const dv_place *place);
 
 /* walk.c */
 dv_level dv_level_top(const dv_dataset *ds);
-dv_level dv_level_item(const dv_dataset *ds, const dv_level *up, dv_tag tag, dv_text creator, const dv_found *sequence, dv_item item,
-                       uint32_t number);
+dv_level dv_level_item(const dv_dataset *ds, const dv_level *up, dv_tag tag, dv_text creator, const dv_found *sequence,
+                       dv_item item, uint32_t number);
 dv_scope *dv_level_scope(const dv_dataset *ds, const dv_level *lv);
 dv_edit *dv_scope_find(const dv_scope *scope, dv_tag tag);
 dv_found dv_level_find(const dv_dataset *ds, const dv_level *lv, dv_tag tag);
@@ -123,7 +123,8 @@ bool dv_place_path(const dv_dataset *ds, const dv_place *place, dv_arena *arena,
 /* dataset.c */
 /* *GOOD false: SpecificCharacterSet is no defined term. */
 const dv_charset *dv_level_charset(const dv_dataset *ds, const dv_level *lv, dv_charset *room, bool *good);
-bool dv_found_text(const dv_dataset *ds, const dv_level *lv, dv_tag tag, const dv_found *f, dv_text *out, dv_error *err);
+bool dv_found_text(const dv_dataset *ds, const dv_level *lv, dv_tag tag, const dv_found *f, dv_text *out,
+                   dv_error *err);
 /* Received bytes of F's element; absent for sequences and bulk that was taken out. */
 dv_text dv_found_bytes(const dv_dataset *ds, const dv_found *f);
 /* VR by dictionary, private ones by creator; UN when unknown. */
@@ -149,7 +150,8 @@ bool dv_overlay_record(dv_dataset *ds, const dv_place *place, dv_text before, dv
 /* What an audit shows for an element: its text, "<2 items>", "<N bytes>", or absent. */
 dv_text dv_overlay_show(const dv_dataset *ds, const dv_level *lv, dv_tag tag, const dv_found *f);
 /* TEXT as bytes of VR for an element of LV, not padded. Errors: VALUE, CHARSET, MEMORY. */
-bool dv_value_encode(const dv_dataset *ds, const dv_level *lv, dv_tag tag, dv_vr vr, dv_text text, dv_text *out, dv_error *err);
+bool dv_value_encode(const dv_dataset *ds, const dv_level *lv, dv_tag tag, dv_vr vr, dv_text text, dv_text *out,
+                     dv_error *err);
 
 /* number.c */
 /* BYTES of a binary VR as decimal text. */

@@ -7,9 +7,9 @@
 #include "dicom/tag.h"
 
 typedef struct dv_dict_entry {
-    dv_tag tag;          /* private entries: group and the low byte of the element */
-    dv_vr vr;            /* the dictionary's VR; "ox", "xs", "up" of DCMTK become OW, US, UL with `alt` */
-    dv_vr alt;           /* OB or SS where two VRs are possible, else 0 */
+    dv_tag tag;             /* private entries: group and the low byte of the element */
+    dv_vr vr;               /* the dictionary's VR; "ox", "xs", "up" of DCMTK become OW, US, UL with `alt` */
+    dv_vr alt;              /* OB or SS where two VRs are possible, else 0 */
     uint8_t vm_min, vm_max; /* vm_max 255 = n */
     bool retired;
     const char *keyword; /* "PatientID" */

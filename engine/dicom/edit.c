@@ -9,13 +9,16 @@ static bool out_of_memory(dv_error *err)
     return dv_fail(err, DV_ERR_MEMORY, "out of memory for an edit");
 }
 
-static bool encode_with(const dv_charset *cs, dv_vr vr, dv_tag tag, dv_text text, dv_arena *arena, dv_text *out, dv_error *err)
+static bool encode_with(const dv_charset *cs, dv_vr vr, dv_tag tag, dv_text text, dv_arena *arena, dv_text *out,
+                        dv_error *err)
 {
     char name[12];
-    return dv_charset_encode(cs, vr, text, arena, out, err) ? true : dv_error_context(err, "%s", dv_tag_print(tag, name));
+    return dv_charset_encode(cs, vr, text, arena, out, err) ? true
+                                                            : dv_error_context(err, "%s", dv_tag_print(tag, name));
 }
 
-bool dv_value_encode(const dv_dataset *ds, const dv_level *lv, dv_tag tag, dv_vr vr, dv_text text, dv_text *out, dv_error *err)
+bool dv_value_encode(const dv_dataset *ds, const dv_level *lv, dv_tag tag, dv_vr vr, dv_text text, dv_text *out,
+                     dv_error *err)
 {
     char name[12];
     const dv_vr_info *info = dv_vr_lookup(vr);
@@ -24,8 +27,8 @@ bool dv_value_encode(const dv_dataset *ds, const dv_level *lv, dv_tag tag, dv_vr
     if (!text.len)
         return true;
     if (!info || (!info->text && !info->multiple))
-        return dv_fail(err, DV_ERR_VALUE, "%s: no text can be written in VR %s; set its VR first", dv_tag_print(tag, name),
-                       info ? info->name : "UN");
+        return dv_fail(err, DV_ERR_VALUE, "%s: no text can be written in VR %s; set its VR first",
+                       dv_tag_print(tag, name), info ? info->name : "UN");
     if (!info->text) {
         bool big = ds->ix->encoding.big_endian && !lv->implicit;
         if (!dv_numbers_encode(vr, text, big, ds->arena, out, err))
@@ -38,14 +41,15 @@ bool dv_value_encode(const dv_dataset *ds, const dv_level *lv, dv_tag tag, dv_vr
             while (i < text.len && (unsigned char)text.at[i] < 0x80)
                 i++;
             if (i < text.len)
-                return dv_fail(err, DV_ERR_CHARSET, "%s: '%.*s' is not ASCII, as VR %s must be", dv_tag_print(tag, name),
-                               text.len > 64 ? 64 : (int)text.len, text.at, info->name);
+                return dv_fail(err, DV_ERR_CHARSET, "%s: '%.*s' is not ASCII, as VR %s must be",
+                               dv_tag_print(tag, name), text.len > 64 ? 64 : (int)text.len, text.at, info->name);
         } else {
             if (!dv_utf8_valid(text))
                 return dv_fail(err, DV_ERR_CHARSET, "%s: the new value is no UTF-8", dv_tag_print(tag, name));
             const dv_charset *cs = dv_level_charset(ds, lv, &room, &good);
             if (!good)
-                return dv_fail(err, DV_ERR_CHARSET, "%s: SpecificCharacterSet is no known term, so only ASCII can be written",
+                return dv_fail(err, DV_ERR_CHARSET,
+                               "%s: SpecificCharacterSet is no known term, so only ASCII can be written",
                                dv_tag_print(tag, name));
             if (!encode_with(cs, vr, tag, text, ds->arena, out, err))
                 return false;
@@ -110,7 +114,9 @@ static bool replace_value(dv_arena *arena, dv_text old, const dv_step *step, dv_
     uint32_t count = old.len ? 1 : 0;
     for (size_t i = 0; i < old.len; i++)
         count += old.at[i] == '\\';
-    uint32_t wanted = step->pick == DV_PICK_NUMBER ? step->number : step->pick == DV_PICK_LAST && count ? count : count + 1;
+    uint32_t wanted = step->pick == DV_PICK_NUMBER          ? step->number
+                      : step->pick == DV_PICK_LAST && count ? count
+                                                            : count + 1;
     uint32_t total = wanted > count ? wanted : count;
     *out = old;
     if (!value.at && wanted > count)
@@ -165,7 +171,8 @@ static bool prepare(const dv_dataset *ds, const dv_place *p, dv_text value, prep
     out->vr = p->item ? DV_VR_SQ : writing_vr(ds, p);
     out->value = dv_text_unpadded(value.at ? value : (dv_text){"", 0});
     if (out->vr == DV_VR_SQ)
-        return out->value.len ? dv_fail(err, DV_ERR_PATH, "%s is a sequence, it has items and no value", dv_tag_print(p->tag, name))
+        return out->value.len ? dv_fail(err, DV_ERR_PATH, "%s is a sequence, it has items and no value",
+                                        dv_tag_print(p->tag, name))
                               : true;
     const dv_vr_info *info = dv_vr_lookup(out->vr);
     if (p->step && p->step->pick != DV_PICK_NONE) {
@@ -403,7 +410,9 @@ bool dv_dataset_remove(dv_dataset *ds, const dv_path *path, uint32_t *count, dv_
         if (!p->found.there)
             continue;
         bool value = !p->item && p->step && p->step->pick != DV_PICK_NONE && !dv_found_is_sequence(ds, &p->found);
-        if (!(p->item ? remove_item(ds, p, err) : value ? remove_value(ds, p, &changed, err) : remove_element(ds, p, err)))
+        if (!(p->item ? remove_item(ds, p, err)
+              : value ? remove_value(ds, p, &changed, err)
+                      : remove_element(ds, p, err)))
             return false;
         done += changed;
     }
@@ -430,8 +439,8 @@ static bool retype_fits(const dv_dataset *ds, const dv_place *p, dv_vr vr, dv_er
     const dv_node *n = &ds->ix->nodes[p->found.node];
     unsigned unit = vr == DV_VR_AT ? 4 : info->unit;
     if (n->length == DV_UNDEFINED || n->length % unit)
-        return dv_fail(err, DV_ERR_VALUE, "%s: %u bytes are no whole number of values of VR %s", dv_tag_print(p->tag, name),
-                       n->length, info->name);
+        return dv_fail(err, DV_ERR_VALUE, "%s: %u bytes are no whole number of values of VR %s",
+                       dv_tag_print(p->tag, name), n->length, info->name);
     if (!ds->ix->encoding.implicit && !p->level->implicit && !info->long_form && n->length > LONGEST_SHORT)
         return dv_fail(err, DV_ERR_VALUE, "%s: %u bytes are more than VR %s can hold in explicit encoding (%d)",
                        dv_tag_print(p->tag, name), n->length, info->name, LONGEST_SHORT);
@@ -479,7 +488,8 @@ static bool set_term(transcoder *t, const dv_level *lv)
 {
     bool changed;
     prepared p = {.vr = DV_VR_CS, .value = t->term};
-    dv_place place = {.level = lv, .tag = DV_SpecificCharacterSet, .found = dv_level_find(t->ds, lv, DV_SpecificCharacterSet)};
+    dv_place place = {
+        .level = lv, .tag = DV_SpecificCharacterSet, .found = dv_level_find(t->ds, lv, DV_SpecificCharacterSet)};
     return apply(t->ds, &place, &p, &changed, t->err);
 }
 
@@ -497,8 +507,8 @@ static bool transcode_value(transcoder *t, const dv_level *lv, dv_tag tag, const
         if (bytes.at && dv_text_is_plain(bytes))
             return true;
         if (ds->ix->nodes[f->node].bulk)
-            return dv_fail(t->err, DV_ERR_VALUE, "%s is too long to be encoded anew (%u bytes)", dv_tag_print(tag, name),
-                           ds->ix->nodes[f->node].length);
+            return dv_fail(t->err, DV_ERR_VALUE, "%s is too long to be encoded anew (%u bytes)",
+                           dv_tag_print(tag, name), ds->ix->nodes[f->node].length);
     }
     if (!dv_found_text(ds, lv, tag, f, &text, t->err))
         return false;

@@ -14,15 +14,15 @@ typedef enum frame_kind { FRAME_ELEMENTS, FRAME_ITEMS, FRAME_FRAGMENTS } frame_k
 
 typedef struct dv_index_open {
     size_t limit;
-    size_t said;        /* a sequence whose limit an item moved: where it said that it ends; 0 otherwise */
+    size_t said; /* a sequence whose limit an item moved: where it said that it ends; 0 otherwise */
     uint32_t node;
-    uint32_t creators;  /* implicit: first private creator of the group last met here */
-    dv_tag before;      /* tag of the element before, to see order */
-    uint8_t kind;       /* frame_kind */
-    uint8_t depth;      /* of the elements or items inside */
-    bool implicit;      /* implicit little endian inside explicit */
-    bool undefined;     /* ends with a delimiter */
-    bool is_signed;     /* Pixel Representation met here or around: US or SS of implicit data (PS3.5 A.1) */
+    uint32_t creators; /* implicit: first private creator of the group last met here */
+    dv_tag before;     /* tag of the element before, to see order */
+    uint8_t kind;      /* frame_kind */
+    uint8_t depth;     /* of the elements or items inside */
+    bool implicit;     /* implicit little endian inside explicit */
+    bool undefined;    /* ends with a delimiter */
+    bool is_signed;    /* Pixel Representation met here or around: US or SS of implicit data (PS3.5 A.1) */
 } frame;
 
 /* How a VR is followed by its length. */
@@ -66,7 +66,8 @@ static bool out_of_memory(dv_error *err)
 static bool more_nodes(dv_index *ix, dv_error *err)
 {
     if (ix->count >= DV_MAX_ELEMENTS)
-        return dv_fail(err, DV_ERR_LIMIT, "the dataset has more than %d elements and items (DV_MAX_ELEMENTS)", DV_MAX_ELEMENTS);
+        return dv_fail(err, DV_ERR_LIMIT, "the dataset has more than %d elements and items (DV_MAX_ELEMENTS)",
+                       DV_MAX_ELEMENTS);
     uint32_t room = ix->room ? ix->room * 2 : FIRST_NODES;
     if (room > DV_MAX_ELEMENTS)
         room = DV_MAX_ELEMENTS;
@@ -161,12 +162,13 @@ static bool keep_with_previous(dv_index *ix, const frame *f, size_t at)
 }
 
 /* Opens what NODE holds: items of a sequence, elements of an item, fragments. False: LIMIT. */
-static bool open_frame(dv_index *ix, uint32_t node, frame_kind kind, uint32_t length, bool implicit, size_t end, dv_error *err)
+static bool open_frame(dv_index *ix, uint32_t node, frame_kind kind, uint32_t length, bool implicit, size_t end,
+                       dv_error *err)
 {
     const frame *f = &ix->stack[ix->open];
     if (kind == FRAME_ITEMS && f->depth >= DV_MAX_NESTING)
-        return dv_fail(err, DV_ERR_LIMIT, "sequences are nested deeper than %d (DV_MAX_NESTING) at offset %zu", DV_MAX_NESTING,
-                       ix->at);
+        return dv_fail(err, DV_ERR_LIMIT, "sequences are nested deeper than %d (DV_MAX_NESTING) at offset %zu",
+                       DV_MAX_NESTING, ix->at);
     ix->at = end;
     if (!length) {
         ix->nodes[node].end = ix->count;
@@ -226,8 +228,16 @@ static step delimiter(dv_index *ix, dv_tag tag, uint32_t length, size_t total, d
         if (ix->count == ix->room && !more_nodes(ix, err))
             return STEP_BAD;
         uint32_t n = ix->count++;
-        ix->nodes[n] = (dv_node){.tag = tag, .length = length, .offset = at, .parent = f->node, .end = n + 1, .stop = at + 8,
-                                 .head = 8, .depth = f->depth, .kind = DV_NODE_ITEM, .implicit = f->implicit};
+        ix->nodes[n] = (dv_node){.tag = tag,
+                                 .length = length,
+                                 .offset = at,
+                                 .parent = f->node,
+                                 .end = n + 1,
+                                 .stop = at + 8,
+                                 .head = 8,
+                                 .depth = f->depth,
+                                 .kind = DV_NODE_ITEM,
+                                 .implicit = f->implicit};
         return open_frame(ix, n, FRAME_ELEMENTS, length, f->implicit, at + 8, err) ? STEP_ON : STEP_BAD;
     }
     if (length)
@@ -252,8 +262,8 @@ static step delimiter(dv_index *ix, dv_tag tag, uint32_t length, size_t total, d
         close_frame(ix);
         return STEP_ON;
     } else if (tag != DV_ITEM_END) {
-        return bad(err, DV_ERR_MALFORMED, f->kind == FRAME_ELEMENTS ? "a tag that no element has" : "no item where one must begin",
-                   tag, at);
+        return bad(err, DV_ERR_MALFORMED,
+                   f->kind == FRAME_ELEMENTS ? "a tag that no element has" : "no item where one must begin", tag, at);
     }
     if (!keep_with_previous(ix, f, at))
         return bad(err, DV_ERR_MALFORMED, "a delimiter that ends nothing", tag, at);
@@ -297,8 +307,8 @@ static dv_index_state starved(dv_index *ix, size_t total, bool last, dv_error *e
         ix->len = total;
         return DV_INDEX_END;
     }
-    dv_fail(err, DV_ERR_TRUNCATED, "the data end inside %s at offset %zu of %zu", ix->open ? "a sequence" : "an element", ix->at,
-            total);
+    dv_fail(err, DV_ERR_TRUNCATED, "the data end inside %s at offset %zu of %zu",
+            ix->open ? "a sequence" : "an element", ix->at, total);
     return DV_INDEX_BAD;
 }
 
@@ -322,9 +332,12 @@ dv_index_state dv_index_feed(dv_index *ix, const uint8_t *bytes, size_t total, b
         dv_tag tag = (dv_tag)get16(p, big) << 16 | get16(p + 2, big);
         if (f->kind != FRAME_ELEMENTS || DV_GROUP(tag) == 0xFFFE) {
             switch (delimiter(ix, tag, get32(p + 4, big), total, err)) {
-            case STEP_ON: continue;
-            case STEP_MORE: return starved(ix, total, last, err);
-            case STEP_BAD: return DV_INDEX_BAD;
+            case STEP_ON:
+                continue;
+            case STEP_MORE:
+                return starved(ix, total, last, err);
+            case STEP_BAD:
+                return DV_INDEX_BAD;
             }
         }
 
@@ -391,7 +404,8 @@ dv_index_state dv_index_feed(dv_index *ix, const uint8_t *bytes, size_t total, b
         }
         if (!sequence && !fragments && (!bulk || ix->whole) && left - head < length) {
             if (!ix->whole && length > DV_MAX_HEADER) {
-                bad(err, DV_ERR_LIMIT, "a value inside a sequence is longer than the header may be (DV_MAX_HEADER)", tag, at);
+                bad(err, DV_ERR_LIMIT, "a value inside a sequence is longer than the header may be (DV_MAX_HEADER)",
+                    tag, at);
                 return DV_INDEX_BAD;
             }
             if (last) {
@@ -414,8 +428,17 @@ dv_index_state dv_index_feed(dv_index *ix, const uint8_t *bytes, size_t total, b
         }
         ix->count = n + 1;
         size_t stop = at + head + (bulk && !ix->whole && !ix->open ? 0 : length);
-        ix->nodes[n] = (dv_node){.tag = tag, .length = length, .offset = at, .parent = f->node, .end = n + 1, .stop = stop, .vr = vr,
-                                 .head = (uint8_t)head, .depth = f->depth, .kind = DV_NODE_VALUE, .bulk = bulk,
+        ix->nodes[n] = (dv_node){.tag = tag,
+                                 .length = length,
+                                 .offset = at,
+                                 .parent = f->node,
+                                 .end = n + 1,
+                                 .stop = stop,
+                                 .vr = vr,
+                                 .head = (uint8_t)head,
+                                 .depth = f->depth,
+                                 .kind = DV_NODE_VALUE,
+                                 .bulk = bulk,
                                  .implicit = f->implicit};
         if (implicit && tag == DV_PixelRepresentation && length == 2)
             f->is_signed = get16(p + head, big) == 1;

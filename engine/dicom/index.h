@@ -42,36 +42,37 @@ typedef enum dv_node_kind { DV_NODE_VALUE, DV_NODE_SEQUENCE, DV_NODE_ITEM } dv_n
 
 typedef struct dv_node {
     dv_tag tag;
-    uint32_t length;   /* as encoded, DV_UNDEFINED possible */
-    size_t offset;     /* of the element's or item's first byte in the header bytes */
-    uint32_t parent;   /* node of the enclosing item's... sequence for an item, item for an element; DV_NO_NODE at the top */
-    uint32_t end;      /* first node behind the subtree; for a value its own index + 1 */
-    size_t stop;       /* first header byte behind it, delimiters included (a bulk value's bytes count nothing) */
-    dv_vr vr;          /* as encoded, or by dictionary when implicit; 0 for items */
-    uint8_t head;      /* bytes from `offset` to the value: 8 or 12 */
-    uint8_t depth;     /* 0 at the top; elements of a first-level item have 1 */
-    uint8_t kind;      /* dv_node_kind */
-    bool bulk;         /* the value is not in the header bytes */
-    bool implicit;     /* content encoded as implicit little endian inside explicit (UN sequences, CP-246) */
+    uint32_t length; /* as encoded, DV_UNDEFINED possible */
+    size_t offset;   /* of the element's or item's first byte in the header bytes */
+    uint32_t
+        parent;   /* node of the enclosing item's... sequence for an item, item for an element; DV_NO_NODE at the top */
+    uint32_t end; /* first node behind the subtree; for a value its own index + 1 */
+    size_t stop;  /* first header byte behind it, delimiters included (a bulk value's bytes count nothing) */
+    dv_vr vr;     /* as encoded, or by dictionary when implicit; 0 for items */
+    uint8_t head; /* bytes from `offset` to the value: 8 or 12 */
+    uint8_t depth; /* 0 at the top; elements of a first-level item have 1 */
+    uint8_t kind;  /* dv_node_kind */
+    bool bulk;     /* the value is not in the header bytes */
+    bool implicit; /* content encoded as implicit little endian inside explicit (UN sequences, CP-246) */
 } dv_node;
 
 typedef struct dv_index {
     dv_node *nodes;
     uint32_t count, room;
-    uint32_t *top;        /* nodes of depth 0, in order met */
+    uint32_t *top; /* nodes of depth 0, in order met */
     uint32_t top_count, top_room;
-    bool sorted;          /* the top-level tags ascend strictly: binary search is allowed */
+    bool sorted; /* the top-level tags ascend strictly: binary search is allowed */
     dv_encoding encoding;
     const uint8_t *bytes; /* of the last feed */
     size_t len;           /* bytes parsed as complete elements; = at when the header is complete */
     size_t at;            /* next byte to parse */
     uint32_t bulk_count;
-    uint32_t body;        /* node of Pixel Data, DV_NO_NODE without */
+    uint32_t body; /* node of Pixel Data, DV_NO_NODE without */
     dv_arena *arena;
     struct dv_index_open *stack; /* open sequences and items, at most DV_MAX_NESTING */
     uint32_t open;
-    uint32_t findings;    /* DV_INDEX_* bits below: what was read past */
-    bool whole;           /* made by dv_index_all: bulk and Pixel Data are in the bytes */
+    uint32_t findings; /* DV_INDEX_* bits below: what was read past */
+    bool whole;        /* made by dv_index_all: bulk and Pixel Data are in the bytes */
 } dv_index;
 
 /* Faults that were read past; normalization policies report them (DEFECTS.md 12, 13, 31). */
@@ -84,8 +85,14 @@ typedef struct dv_index {
  *   FOREIGN_GROUP      groups 0000 to 0007 in the dataset
  * An element that runs past its item's defined length, and an item past that of the item around its sequence, are MALFORMED. */
 enum {
-    DV_INDEX_ODD_LENGTH = 1, DV_INDEX_BAD_VR = 2, DV_INDEX_UNSORTED = 4, DV_INDEX_DUPLICATE = 8,
-    DV_INDEX_WRONG_ITEM_LENGTH = 16, DV_INDEX_TRAILING = 32, DV_INDEX_FOREIGN_GROUP = 64, DV_INDEX_UN_SEQUENCE = 128,
+    DV_INDEX_ODD_LENGTH = 1,
+    DV_INDEX_BAD_VR = 2,
+    DV_INDEX_UNSORTED = 4,
+    DV_INDEX_DUPLICATE = 8,
+    DV_INDEX_WRONG_ITEM_LENGTH = 16,
+    DV_INDEX_TRAILING = 32,
+    DV_INDEX_FOREIGN_GROUP = 64,
+    DV_INDEX_UN_SEQUENCE = 128,
 };
 
 typedef enum dv_index_state { DV_INDEX_MORE, DV_INDEX_BULK, DV_INDEX_BODY, DV_INDEX_END, DV_INDEX_BAD } dv_index_state;

@@ -10,7 +10,8 @@ static bool scope_insert(dv_dataset *ds, dv_scope *scope, dv_edit *e)
 {
     if (scope->count == scope->room) {
         uint32_t room = scope->room ? scope->room * 2 : 8;
-        dv_edit **grown = dv_arena_grow(ds->arena, scope->edits, scope->room * sizeof(dv_edit *), room * sizeof(dv_edit *));
+        dv_edit **grown =
+            dv_arena_grow(ds->arena, scope->edits, scope->room * sizeof(dv_edit *), room * sizeof(dv_edit *));
         if (!grown)
             return false;
         scope->edits = grown;
@@ -147,7 +148,8 @@ dv_tag dv_level_reserve(dv_dataset *ds, const dv_level *lv, const dv_step *step,
     while (block < 256 && used[block])
         block++;
     if (block == 256) {
-        dv_fail(err, DV_ERR_VALUE, "group %04X has no free private block for '%.*s'", DV_GROUP(group), DV_ARG(step->creator));
+        dv_fail(err, DV_ERR_VALUE, "group %04X has no free private block for '%.*s'", DV_GROUP(group),
+                DV_ARG(step->creator));
         return 0;
     }
     dv_tag creator = group | block;

@@ -15,14 +15,15 @@
 #define DV_IMPLEMENTATION_UID "2.25.187434261508817426340187334290476310222"
 
 typedef struct dv_file_meta {
-    dv_text sop_class, sop_instance;     /* (0002,0002), (0002,0003); from the dataset when the file has none; absent in neither */
-    dv_text transfer_syntax;             /* never absent after dv_part10_read */
-    dv_text source_aet;                  /* (0002,0016) */
-    dv_text private_creator;             /* (0002,0100) */
-    dv_text private_bytes;               /* (0002,0102) */
-    size_t dataset;                      /* offset of the dataset in the file */
+    dv_text sop_class,
+        sop_instance;        /* (0002,0002), (0002,0003); from the dataset when the file has none; absent in neither */
+    dv_text transfer_syntax; /* never absent after dv_part10_read */
+    dv_text source_aet;      /* (0002,0016) */
+    dv_text private_creator; /* (0002,0100) */
+    dv_text private_bytes;   /* (0002,0102) */
+    size_t dataset;          /* offset of the dataset in the file */
     bool no_preamble, no_meta, wrong_meta; /* what was read past; wrong_meta: the declared syntax is not the data's */
-    dv_text group;                       /* the elements of group 0002 as encoded, for dv_part10_next; absent in a meta made by hand */
+    dv_text group; /* the elements of group 0002 as encoded, for dv_part10_next; absent in a meta made by hand */
 } dv_file_meta;
 
 /* BYTES are a file or its beginning (at least the meta header and the first elements; 4 KB do). Fields borrow from BYTES or ARENA.

@@ -34,7 +34,10 @@ static bool take(parser *p, char c)
 
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 static bool take_hex(parser *p, int digits, uint32_t *out)
@@ -189,11 +192,20 @@ static void print_step(dv_buffer *b, const dv_step *s)
         dv_buffer_string(b, "**.");
     print_tag(b, s->tag, s->creator);
     switch (s->pick) {
-    case DV_PICK_NONE: break;
-    case DV_PICK_NUMBER: dv_buffer_printf(b, "[%u]", s->number); break;
-    case DV_PICK_LAST: dv_buffer_string(b, "[last]"); break;
-    case DV_PICK_ALL: dv_buffer_string(b, "[*]"); break;
-    case DV_PICK_NEW: dv_buffer_string(b, "[+]"); break;
+    case DV_PICK_NONE:
+        break;
+    case DV_PICK_NUMBER:
+        dv_buffer_printf(b, "[%u]", s->number);
+        break;
+    case DV_PICK_LAST:
+        dv_buffer_string(b, "[last]");
+        break;
+    case DV_PICK_ALL:
+        dv_buffer_string(b, "[*]");
+        break;
+    case DV_PICK_NEW:
+        dv_buffer_string(b, "[+]");
+        break;
     case DV_PICK_MATCH:
         dv_buffer_string(b, "[");
         print_tag(b, s->match_tag, (dv_text){NULL, 0});

@@ -21,21 +21,21 @@
 typedef enum dv_pick { DV_PICK_NONE, DV_PICK_NUMBER, DV_PICK_LAST, DV_PICK_ALL, DV_PICK_NEW, DV_PICK_MATCH } dv_pick;
 
 typedef struct dv_step {
-    dv_tag tag;          /* private by creator: group and low byte; the block is found in the dataset */
-    dv_text creator;     /* absent unless private by creator */
-    dv_vr vr;            /* from the dictionary, UN when it does not say */
-    bool anywhere;       /* "**." before this step */
+    dv_tag tag;      /* private by creator: group and low byte; the block is found in the dataset */
+    dv_text creator; /* absent unless private by creator */
+    dv_vr vr;        /* from the dictionary, UN when it does not say */
+    bool anywhere;   /* "**." before this step */
     dv_pick pick;
-    uint32_t number;     /* DV_PICK_NUMBER, from 1 */
-    dv_tag match_tag;    /* DV_PICK_MATCH */
+    uint32_t number;  /* DV_PICK_NUMBER, from 1 */
+    dv_tag match_tag; /* DV_PICK_MATCH */
     dv_text match_value;
 } dv_step;
 
 typedef struct dv_path {
-    dv_text text;        /* canonical: keywords where the dictionary has one */
+    dv_text text; /* canonical: keywords where the dictionary has one */
     dv_step *steps;
     uint32_t count;
-    bool many;           /* has [*], a match or ** : may name more than one attribute */
+    bool many; /* has [*], a match or ** : may name more than one attribute */
 } dv_path;
 
 /* DV_ERR_PATH names the wrong part and the nearest keyword. */

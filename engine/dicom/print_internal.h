@@ -9,7 +9,7 @@
 /* One value to be printed, from dataset or meta group. */
 typedef struct dv_printable {
     dv_vr vr;
-    dv_text bytes;       /* as encoded */
+    dv_text bytes; /* as encoded */
     bool big_endian;
     const dv_charset *cs;
 } dv_printable;

@@ -1,8 +1,17 @@
 #include "dicom/syntax.h"
 
-#define NATIVE   {false, false, false, false}
-#define IMPLICIT {true, false, false, false}
-#define FRAMES   {false, false, false, true}
+#define NATIVE                                                                                                         \
+    {                                                                                                                  \
+        false, false, false, false                                                                                     \
+    }
+#define IMPLICIT                                                                                                       \
+    {                                                                                                                  \
+        true, false, false, false                                                                                      \
+    }
+#define FRAMES                                                                                                         \
+    {                                                                                                                  \
+        false, false, false, true                                                                                      \
+    }
 
 /* PS3.6 table A-1; names as dcmdump prints them. The last column: may be lossy. */
 static const dv_syntax syntaxes[] = {

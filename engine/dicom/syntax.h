@@ -11,7 +11,7 @@
 
 /* What the parser and the writer need to know. */
 typedef struct dv_encoding {
-    bool implicit;     /* VR by dictionary */
+    bool implicit; /* VR by dictionary */
     bool big_endian;
     bool deflated;     /* raw deflate around explicit little endian */
     bool encapsulated; /* Pixel Data in fragments */

@@ -8,8 +8,13 @@
 #include "base/error.h"
 #include "dicom/tag.h"
 
-typedef struct dv_date { int year, month, day; } dv_date;
-typedef struct dv_time { int hour, minute, second, micro; int digits; /* how many of HHMMSSFFFFFF were given */ } dv_time;
+typedef struct dv_date {
+    int year, month, day;
+} dv_date;
+typedef struct dv_time {
+    int hour, minute, second, micro;
+    int digits; /* how many of HHMMSSFFFFFF were given */
+} dv_time;
 
 /* Strictly DA: YYYYMMDD of a day that exists. */
 bool dv_date_parse(dv_text t, dv_date *out);
@@ -21,8 +26,12 @@ int64_t dv_date_days(dv_date d);
  * DAY is before BIRTH or over 999 years. */
 bool dv_age_compute(dv_date birth, dv_date day, char buf[5]);
 
-typedef struct dv_name_group { dv_text family, given, middle, prefix, suffix; } dv_name_group;
-typedef struct dv_name { dv_name_group alphabetic, ideographic, phonetic; } dv_name;
+typedef struct dv_name_group {
+    dv_text family, given, middle, prefix, suffix;
+} dv_name_group;
+typedef struct dv_name {
+    dv_name_group alphabetic, ideographic, phonetic;
+} dv_name;
 /* Parts borrow from T (UTF-8). Absent parts are empty. False: more than 3 groups or 5 components. */
 bool dv_name_parse(dv_text t, dv_name *out);
 

@@ -119,8 +119,8 @@ uint32_t dv_found_items(const dv_dataset *ds, const dv_found *f)
     return count;
 }
 
-dv_level dv_level_item(const dv_dataset *ds, const dv_level *up, dv_tag tag, dv_text creator, const dv_found *sequence, dv_item item,
-                       uint32_t number)
+dv_level dv_level_item(const dv_dataset *ds, const dv_level *up, dv_tag tag, dv_text creator, const dv_found *sequence,
+                       dv_item item, uint32_t number)
 {
     return (dv_level){
         .up = up,
@@ -265,8 +265,12 @@ static bool check_new(walker *w, uint32_t i, const dv_level *lv)
             !(s->pick == DV_PICK_NUMBER && s->number == 1))
             return s->pick == DV_PICK_NUMBER ? fail(w, "a new sequence begins with item [1]", s->tag) : true;
     }
-    dv_place place = {.level = lv, .tag = steps[last].tag, .creator = steps[last].creator, .found = {.node = DV_NO_NODE},
-                      .step = &steps[last], .is_virtual = true};
+    dv_place place = {.level = lv,
+                      .tag = steps[last].tag,
+                      .creator = steps[last].creator,
+                      .found = {.node = DV_NO_NODE},
+                      .step = &steps[last],
+                      .is_virtual = true};
     return w->visit(w->user, &place);
 }
 
@@ -278,7 +282,8 @@ static bool matches(const walker *w, const dv_level *lv, const dv_step *s)
            dv_text_equal(dv_text_trim(text), s->match_value);
 }
 
-static bool enter(walker *w, uint32_t i, const dv_level *lv, dv_tag tag, const dv_found *f, dv_item item, uint32_t number)
+static bool enter(walker *w, uint32_t i, const dv_level *lv, dv_tag tag, const dv_found *f, dv_item item,
+                  uint32_t number)
 {
     const dv_step *s = &w->path->steps[i];
     dv_level inner = dv_level_item(w->ds, lv, tag, s->creator, f, item, number);
@@ -286,7 +291,8 @@ static bool enter(walker *w, uint32_t i, const dv_level *lv, dv_tag tag, const d
         return true;
     if (i + 1 < w->path->count)
         return walk_step(w, i + 1, &inner);
-    dv_place place = {.level = lv, .tag = tag, .creator = s->creator, .found = *f, .step = s, .item = number, .made = w->made};
+    dv_place place = {
+        .level = lv, .tag = tag, .creator = s->creator, .found = *f, .step = s, .item = number, .made = w->made};
     return w->visit(w->user, &place);
 }
 
@@ -330,7 +336,8 @@ static bool walk_items(walker *w, uint32_t i, const dv_level *lv, dv_tag tag, co
                 DV_ARG(w->path->text));
         w->failed = true;
         return false;
-    case DV_PICK_NEW: return w->mode == DV_WALK_READ || w->wild ? true : make_item(w, i, lv, tag);
+    case DV_PICK_NEW:
+        return w->mode == DV_WALK_READ || w->wild ? true : make_item(w, i, lv, tag);
     case DV_PICK_LAST:
         count = dv_found_items(w->ds, f);
         return count && dv_found_item(w->ds, f, count, &item) ? enter(w, i, lv, tag, f, item, count) : true;
@@ -344,7 +351,8 @@ static bool walk_items(walker *w, uint32_t i, const dv_level *lv, dv_tag tag, co
             if (!enter(w, i, lv, tag, &now, item, number))
                 return false;
         }
-    case DV_PICK_NONE: break;
+    case DV_PICK_NONE:
+        break;
     }
     return true;
 }
@@ -390,7 +398,8 @@ static bool walk_step(walker *w, uint32_t i, const dv_level *lv)
     dv_tag tag;
     while (on && dv_level_next(w->ds, lv, &c, &tag, &f)) {
         dv_item item;
-        for (uint32_t number = 1; on && dv_found_is_sequence(w->ds, &f) && dv_found_item(w->ds, &f, number, &item); number++) {
+        for (uint32_t number = 1; on && dv_found_is_sequence(w->ds, &f) && dv_found_item(w->ds, &f, number, &item);
+             number++) {
             dv_level inner = dv_level_item(w->ds, lv, tag, (dv_text){NULL, 0}, &f, item, number);
             on = walk_step(w, i, &inner);
             f = dv_level_find(w->ds, lv, tag);
@@ -433,12 +442,16 @@ bool dv_place_path(const dv_dataset *ds, const dv_place *place, dv_arena *arena,
     if (one_step(place, steps, &out->text))
         return true;
     dv_step *s = &steps[count - 1];
-    *s = (dv_step){.tag = place->tag, .creator = place->creator, .pick = place->item ? DV_PICK_NUMBER : DV_PICK_NONE,
-                   .number = place->item, .vr = place->item ? DV_VR_SQ : dv_found_vr(ds, &place->found)};
+    *s = (dv_step){.tag = place->tag,
+                   .creator = place->creator,
+                   .pick = place->item ? DV_PICK_NUMBER : DV_PICK_NONE,
+                   .number = place->item,
+                   .vr = place->item ? DV_VR_SQ : dv_found_vr(ds, &place->found)};
     if (s->creator.at)
         s->tag &= 0xFFFF00FFu;
     for (const dv_level *lv = place->level; lv->up; lv = lv->up) {
-        *--s = (dv_step){.tag = lv->tag, .creator = lv->creator, .vr = DV_VR_SQ, .pick = DV_PICK_NUMBER, .number = lv->number};
+        *--s = (dv_step){
+            .tag = lv->tag, .creator = lv->creator, .vr = DV_VR_SQ, .pick = DV_PICK_NUMBER, .number = lv->number};
         if (s->creator.at)
             s->tag &= 0xFFFF00FFu;
     }

@@ -122,7 +122,8 @@ static bool add_retyped(output *o, const dv_level *lv, const dv_edit *e)
     if (!add_span(o, p, head, DV_NO_NODE))
         return false;
     dv_text bytes = dv_index_value(o->ds->ix, e->node);
-    return bytes.at ? add_span(o, (const uint8_t *)bytes.at, bytes.len, DV_NO_NODE) : add_span(o, NULL, n->length, e->node);
+    return bytes.at ? add_span(o, (const uint8_t *)bytes.at, bytes.len, DV_NO_NODE)
+                    : add_span(o, NULL, n->length, e->node);
 }
 
 /* Room for a head whose length comes later. */
@@ -141,7 +142,8 @@ static bool fill_length(output *o, uint8_t *head, uint32_t head_len, uint64_t be
 {
     uint64_t length = o->total - before;
     if (length >= DV_UNDEFINED)
-        return dv_fail(o->err, DV_ERR_LIMIT, "a sequence of %llu bytes has no length in DICOM", (unsigned long long)length);
+        return dv_fail(o->err, DV_ERR_LIMIT, "a sequence of %llu bytes has no length in DICOM",
+                       (unsigned long long)length);
     put32(head + head_len - 4, (uint32_t)length, big);
     return true;
 }
@@ -232,11 +234,15 @@ static bool write_sequence(output *o, const dv_level *lv, const dv_edit *e)
 static bool write_edit(output *o, const dv_level *lv, const dv_edit *e)
 {
     switch ((dv_edit_kind)e->kind) {
-    case DV_EDIT_VALUE: return add_value(o, lv, e);
-    case DV_EDIT_VR: return add_retyped(o, lv, e);
-    case DV_EDIT_GONE: return true;
+    case DV_EDIT_VALUE:
+        return add_value(o, lv, e);
+    case DV_EDIT_VR:
+        return add_retyped(o, lv, e);
+    case DV_EDIT_GONE:
+        return true;
     case DV_EDIT_ITEMS:
-    case DV_EDIT_INSIDE: return write_sequence(o, lv, e);
+    case DV_EDIT_INSIDE:
+        return write_sequence(o, lv, e);
     }
     return true;
 }
@@ -311,10 +317,12 @@ bool dv_write_bytes(dv_dataset *ds, dv_text *out, dv_error *err)
         return false;
     char *bytes = dv_arena_alloc(ds->arena, spans.total + 1), *at = bytes;
     if (!bytes)
-        return dv_fail(err, DV_ERR_MEMORY, "out of memory for a dataset of %llu bytes", (unsigned long long)spans.total);
+        return dv_fail(err, DV_ERR_MEMORY, "out of memory for a dataset of %llu bytes",
+                       (unsigned long long)spans.total);
     for (uint32_t i = 0; i < spans.count; i++) {
         if (!spans.span[i].at)
-            return dv_fail(err, DV_ERR_INTERNAL, "a bulk value was taken out, the dataset cannot be written in one piece");
+            return dv_fail(err, DV_ERR_INTERNAL,
+                           "a bulk value was taken out, the dataset cannot be written in one piece");
         memcpy(at, spans.span[i].at, spans.span[i].len);
         at += spans.span[i].len;
     }

@@ -18,7 +18,7 @@ typedef struct dv_span {
 typedef struct dv_spans {
     dv_span *span;
     uint32_t count;
-    uint64_t total;   /* bytes of all spans */
+    uint64_t total; /* bytes of all spans */
 } dv_spans;
 
 /* The header of DS: up to and including the head of Pixel Data (whose body the caller sends behind it), or the whole of a dataset without

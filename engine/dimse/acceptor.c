@@ -21,11 +21,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MAX_LISTENERS = 8, PAUSE_MS = 200 };
+enum { MAX_SOCKETS = 64, PAUSE_MS = 200 }; /* a host name may have several addresses */
 
 typedef struct guest {
     struct guest *next, *prev;
     int fd;
+    int place;
+    bool tls;
     bool closing; /* answered; only waits for the peer to close */
     int64_t deadline;
     uint8_t *bytes;
@@ -36,8 +38,9 @@ typedef struct guest {
 
 struct dv_acceptor {
     int epoll, wake;
-    int listeners[MAX_LISTENERS], listener_count;
-    uint16_t port;
+    int listeners[MAX_SOCKETS], listener_count;
+    int place_of[MAX_SOCKETS], places;
+    bool tls_of[MAX_SOCKETS];
     int first_pdu_ms;
     dv_acceptor_events events;
     atomic_bool stopping;
@@ -119,12 +122,13 @@ static bool listen_at(dv_acceptor *a, const char *host, uint16_t port, dv_error 
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list = NULL;
     int error = getaddrinfo(host, NULL, &hints, &list);
+    int before = a->listener_count;
     bool worked = true;
 
     if (error)
         return dv_fail(err, DV_ERR_NETWORK, "cannot listen on host \"%s\": %s", host, gai_strerror(error));
-    for (struct addrinfo *i = list; i && worked && a->listener_count < MAX_LISTENERS; i = i->ai_next) {
-        uint16_t number = port ? port : a->listener_count ? port_of(a->listeners[0]) : 0;
+    for (struct addrinfo *i = list; i && worked && a->listener_count < MAX_SOCKETS; i = i->ai_next) {
+        uint16_t number = port ? port : a->listener_count > before ? port_of(a->listeners[before]) : 0;
         int fd;
 
         if (i->ai_family == AF_INET6)
@@ -140,7 +144,7 @@ static bool listen_at(dv_acceptor *a, const char *host, uint16_t port, dv_error 
             worked = cannot_listen(host, number, err);
     }
     freeaddrinfo(list);
-    if (worked && a->listener_count == 0)
+    if (worked && a->listener_count == before)
         return dv_fail(err, DV_ERR_NETWORK, "host \"%s\" has no address to listen on", host);
     return worked;
 }
@@ -163,23 +167,37 @@ dv_acceptor *dv_acceptor_open(const char *host, uint16_t port, int first_pdu_ms,
         dv_acceptor_free(a);
         return NULL;
     }
-    if (!(host ? listen_at(a, host, port, err) : listen_everywhere(a, port, err))) {
+    if (!dv_acceptor_add(a, host, port, false, err)) {
         dv_acceptor_free(a);
         return NULL;
     }
-    for (int i = 0; i < a->listener_count; i++)
-        if (!watch(a, a->listeners[i], is_listener + (uint64_t)i)) {
-            dv_fail_errno(err, "cannot start the listener");
-            dv_acceptor_free(a);
-            return NULL;
-        }
-    a->port = port_of(a->listeners[0]);
     return a;
 }
 
-uint16_t dv_acceptor_port(const dv_acceptor *a)
+bool dv_acceptor_add(dv_acceptor *a, const char *host, uint16_t port, bool tls, dv_error *err)
 {
-    return a->port;
+    int before = a->listener_count;
+
+    if (before >= MAX_SOCKETS)
+        return dv_fail(err, DV_ERR_LIMIT, "too many addresses to listen on");
+    if (!(host ? listen_at(a, host, port, err) : listen_everywhere(a, port, err)))
+        return false;
+    for (int i = before; i < a->listener_count; i++) {
+        a->place_of[i] = a->places;
+        a->tls_of[i] = tls;
+        if (!watch(a, a->listeners[i], is_listener + (uint64_t)i))
+            return dv_fail_errno(err, "cannot start the listener");
+    }
+    a->places++;
+    return true;
+}
+
+uint16_t dv_acceptor_port(const dv_acceptor *a, int place)
+{
+    for (int i = 0; i < a->listener_count; i++)
+        if (a->place_of[i] == place)
+            return port_of(a->listeners[i]);
+    return 0;
 }
 
 static void append(dv_acceptor *a, guest *g)
@@ -247,12 +265,12 @@ static void pause_listening(dv_acceptor *a)
     a->paused_until = dv_mono_ms() + PAUSE_MS;
 }
 
-static void accept_all(dv_acceptor *a, int listener)
+static void accept_all(dv_acceptor *a, int which)
 {
     for (int i = 0; i < 64; i++) { /* others get their turn; the listener stays readable */
         struct sockaddr_storage from = {0};
         socklen_t length = sizeof from;
-        int fd = accept4(listener, (struct sockaddr *)&from, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        int fd = accept4(a->listeners[which], (struct sockaddr *)&from, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
         guest *g;
 
         if (fd < 0) {
@@ -266,6 +284,8 @@ static void accept_all(dv_acceptor *a, int listener)
             return;
         }
         g->fd = fd;
+        g->place = a->place_of[which];
+        g->tls = a->tls_of[which];
         g->deadline = dv_mono_ms() + a->first_pdu_ms;
         address_of(&from, g->address, sizeof g->address);
         append(a, g);
@@ -278,11 +298,11 @@ static void accept_all(dv_acceptor *a, int listener)
 static void arrived(dv_acceptor *a, guest *g)
 {
     static const uint8_t busy[10] = {0x03, 0, 0, 0, 0, 4, 0, 2, 3, 2}, bad[10] = {0x07, 0, 0, 0, 0, 4, 0, 0, 2, 6};
-    dv_arrival arrival = {.fd = g->fd, .first = g->bytes, .n = g->len};
+    dv_arrival arrival = {.fd = g->fd, .place = g->place, .first = g->bytes, .n = g->len};
     const char *why;
 
     memcpy(arrival.address, g->address, sizeof arrival.address);
-    if (!dv_associate_check(g->bytes, g->len, &why)) {
+    if (!g->tls && !dv_associate_check(g->bytes, g->len, &why)) {
         dv_warn("scp", "an association request from %s is malformed: %s; aborted", g->address, why);
         answer_and_close(g, bad);
         return;
@@ -291,6 +311,10 @@ static void arrived(dv_acceptor *a, guest *g)
     if (a->events.arrived(a->events.user, &arrival)) {
         unlink_guest(a, g);
         free(g);
+        return;
+    }
+    if (g->tls) { /* nothing can be said before a handshake, and that would take a thread */
+        dismiss(a, g);
         return;
     }
     answer_and_close(g, busy);
@@ -349,6 +373,18 @@ static void read_more(dv_acceptor *a, guest *g)
         got = receive(g, waste, sizeof waste);
         if (got == 0 || (got < 0 && errno != EAGAIN))
             dismiss(a, g);
+        return;
+    }
+    if (g->tls) { /* only looked at: OpenSSL reads it, in the association's thread */
+        got = recv(g->fd, waste, 1, MSG_DONTWAIT | MSG_PEEK);
+        if (got == 1 && waste[0] == 0x16) {
+            arrived(a, g);
+        } else if (got == 1) {
+            dv_warn("scp", "a connection from %s speaks no TLS to a port that has it; closed", g->address);
+            dismiss(a, g);
+        } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+            dismiss(a, g);
+        }
         return;
     }
     if (g->total == 0) {
@@ -427,8 +463,8 @@ void dv_acceptor_run(dv_acceptor *a)
 
                 (void)!read(a->wake, &count, sizeof count);
                 a->events.woken(a->events.user);
-            } else if (what < is_listener + MAX_LISTENERS) {
-                accept_all(a, a->listeners[what - is_listener]);
+            } else if (what < is_listener + MAX_SOCKETS) {
+                accept_all(a, (int)(what - is_listener));
             } else {
                 read_more(a, (guest *)(uintptr_t)what);
             }

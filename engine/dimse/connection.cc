@@ -82,7 +82,7 @@ OFBool dv_connection::isTransparentConnection()
 
 OFString &dv_connection::dumpConnectionParameters(OFString &text)
 {
-    text = "Transport connection: TCP/IP, unencrypted.";
+    text = wire->tls ? "Transport connection: TLS." : "Transport connection: TCP/IP, unencrypted.";
     return text;
 }
 
@@ -99,7 +99,7 @@ DcmTransportConnection *dv_layer::createConnection(DcmNativeSocketType fd, OFBoo
         if (dup2(to.wire->fd, fd) < 0)
             return nullptr;
         ::close(to.wire->fd);
-        to.wire->fd = fd;
+        dv_wire_moved(to.wire, fd);
     }
     DcmTransportConnection *made = new (std::nothrow) dv_connection(to.wire);
     if (!made)

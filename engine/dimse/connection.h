@@ -2,8 +2,8 @@
  * of dimse/.
  *
  * DCMTK asks the layer for a connection inside ASC_receiveAssociation and ASC_requestAssociation, in the calling
- * thread; which wire it is for is said in `dv_handoff` just before. TLS (issue 2) is a second class beside this one,
- * chosen by the wire. */
+ * thread; which wire it is for is said in `dv_handoff` just before. The wire is plain or TLS, its handshake done: DCMTK
+ * knows nothing of it. */
 #ifndef DV_DIMSE_CONNECTION_H
 #define DV_DIMSE_CONNECTION_H
 

@@ -51,7 +51,9 @@ typedef struct visit {
 struct dv_scp {
     /* set once */
     dv_scp_callbacks on;
-    int max_associations, idle_ms, pdu_ms;
+    int max_associations, first_pdu_ms, idle_ms, pdu_ms;
+    dv_scp_listener more[DV_MAX_LISTENERS];
+    size_t more_count;
     uint32_t max_pdu;
     dv_acceptor *acceptor;
     pthread_t thread;
@@ -283,14 +285,23 @@ static void serve(visit *v)
 {
     char why[200];
     size_t accepted;
+    dv_upper_cancel cancel = {must_end, v, v->scp->idle_wake};
+    const dv_scp_listener *at = v->arrival.place ? &v->scp->more[v->arrival.place - 1] : NULL;
+    const dv_tls *tls = at ? at->tls : NULL;
 
-    v->upper = dv_upper_accept(v->arrival.fd, v->arrival.first, v->arrival.n, v->scp->max_pdu, v->scp->pdu_ms, why,
-                               sizeof why);
+    v->idle = true;
+    v->upper = dv_upper_accept(v->arrival.fd, v->arrival.first, v->arrival.n, tls, v->scp->max_pdu,
+                               tls ? v->scp->first_pdu_ms : v->scp->pdu_ms, &cancel, why, sizeof why);
     if (!v->upper) {
         dv_warn("scp", "no association with %s: %s", v->arrival.address, why);
         return;
     }
-    v->caller = (dv_caller){dv_upper_calling(v->upper), dv_upper_called(v->upper), v->arrival.address, NULL};
+    v->caller = (dv_caller){dv_upper_calling(v->upper),
+                            dv_upper_called(v->upper),
+                            v->arrival.address,
+                            at ? at->aet : NULL,
+                            tls != NULL,
+                            NULL};
     set_idle(v, false);
     if (admitted(v)) {
         accepted = dv_upper_negotiate(v->upper, wanted, v);
@@ -434,6 +445,7 @@ static dv_scp *make(const dv_scp_options *o, const dv_scp_callbacks *callbacks)
         return NULL;
     s->on = *callbacks;
     s->max_associations = o->max_associations;
+    s->first_pdu_ms = o->first_pdu_ms ? o->first_pdu_ms : FIRST_PDU_MS;
     s->idle_ms = o->idle_ms ? o->idle_ms : IDLE_MS;
     s->pdu_ms = o->pdu_ms ? o->pdu_ms : PDU_MS;
     s->max_pdu = o->max_pdu ? o->max_pdu : DV_MAX_PDU;
@@ -450,6 +462,27 @@ static dv_scp *make(const dv_scp_options *o, const dv_scp_callbacks *callbacks)
     s->idle_wake = eventfd(0, EFD_CLOEXEC);
     s->all_wake = eventfd(0, EFD_CLOEXEC);
     return s;
+}
+
+static bool listen_more(dv_scp *s, const dv_scp_options *o, dv_error *err)
+{
+    if (o->more_count > DV_MAX_LISTENERS)
+        return dv_fail(err, DV_ERR_LIMIT, "%zu more listeners; at most %d", o->more_count, DV_MAX_LISTENERS);
+    for (size_t i = 0; i < o->more_count; i++) {
+        s->more[i] = o->more[i];
+        if (!dv_acceptor_add(s->acceptor, o->more[i].host, o->more[i].port, o->more[i].tls != NULL, err))
+            return false;
+        s->more_count++;
+    }
+    return true;
+}
+
+static void say_listening(const dv_scp *s, const dv_scp_options *o)
+{
+    dv_info("scp", "listening on %s%sport %u", o->host ? o->host : "", o->host ? " " : "", dv_scp_port(s));
+    for (size_t i = 0; i < s->more_count; i++)
+        dv_info("scp", "listening on %s%sport %u as %s%s", s->more[i].host ? s->more[i].host : "",
+                s->more[i].host ? " " : "", dv_scp_more_port(s, i), s->more[i].aet, s->more[i].tls ? " with TLS" : "");
 }
 
 dv_scp *dv_scp_start(const dv_scp_options *o, const dv_scp_callbacks *callbacks, dv_error *err)
@@ -469,9 +502,8 @@ dv_scp *dv_scp_start(const dv_scp_options *o, const dv_scp_callbacks *callbacks,
         dispose(s);
         return NULL;
     }
-    s->acceptor = dv_acceptor_open(o->host, o->port, o->first_pdu_ms ? o->first_pdu_ms : FIRST_PDU_MS,
-                                   &(dv_acceptor_events){s, on_arrival, reap}, err);
-    if (!s->acceptor) {
+    s->acceptor = dv_acceptor_open(o->host, o->port, s->first_pdu_ms, &(dv_acceptor_events){s, on_arrival, reap}, err);
+    if (!s->acceptor || !listen_more(s, o, err)) {
         dispose(s);
         return NULL;
     }
@@ -481,13 +513,18 @@ dv_scp *dv_scp_start(const dv_scp_options *o, const dv_scp_callbacks *callbacks,
         dispose(s);
         return NULL;
     }
-    dv_info("scp", "listening on %s%sport %u", o->host ? o->host : "", o->host ? " " : "", dv_scp_port(s));
+    say_listening(s, o);
     return s;
 }
 
 uint16_t dv_scp_port(const dv_scp *s)
 {
-    return dv_acceptor_port(s->acceptor);
+    return dv_acceptor_port(s->acceptor, 0);
+}
+
+uint16_t dv_scp_more_port(const dv_scp *s, size_t i)
+{
+    return dv_acceptor_port(s->acceptor, (int)i + 1);
 }
 
 int dv_scp_associations(const dv_scp *s)

@@ -8,8 +8,10 @@
 #ifndef DV_DIMSE_SCP_H
 #define DV_DIMSE_SCP_H
 
+#include "base/arena.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "dimse/tls.h"
 
 /* Sets DCMTK's globals, routes its log to ours, ignores SIGPIPE; once, before any thread and before anything else of
  * dimse/. */
@@ -21,7 +23,9 @@ typedef struct dv_scp dv_scp;
 typedef struct dv_caller {
     const char *calling, *called; /* AE titles without padding */
     const char *address;          /* numeric, from our accept() */
-    void *user;                   /* what `admit` put there */
+    const char *ours;             /* the AE title of the listener it came to; NULL: the first one's */
+    bool tls;
+    void *user; /* what `admit` put there */
 } dv_caller;
 
 typedef enum dv_admit { DV_ADMIT, DV_ADMIT_UNKNOWN_CALLING, DV_ADMIT_UNKNOWN_CALLED, DV_ADMIT_BUSY } dv_admit;
@@ -31,13 +35,13 @@ typedef enum dv_admit { DV_ADMIT, DV_ADMIT_UNKNOWN_CALLING, DV_ADMIT_UNKNOWN_CAL
 typedef struct dv_store_request {
     dv_text sop_class, sop_instance, transfer_syntax;
     uint16_t message_id;
-    dv_text move_originator;      /* (0000,1030), absent unless a C-MOVE's sub-operation */
+    dv_text move_originator; /* (0000,1030), absent unless a C-MOVE's sub-operation */
     uint16_t move_message_id;
 } dv_store_request;
 
 typedef struct dv_store_answer {
-    uint16_t status;              /* 0x0000, 0xB000, 0xA700, 0xC000 ... */
-    char comment[65];             /* Error Comment (0000,0902), empty: left out */
+    uint16_t status;  /* 0x0000, 0xB000, 0xA700, 0xC000 ... */
+    char comment[65]; /* Error Comment (0000,0902), empty: left out */
 } dv_store_answer;
 
 typedef struct dv_scp_callbacks {
@@ -60,19 +64,40 @@ typedef struct dv_scp_callbacks {
     void (*leave)(void *user, dv_caller *caller);
 } dv_scp_callbacks;
 
+/* Another place to listen; one limit counts the associations of all. Strings and TLS are borrowed until dv_scp_stop. */
+typedef struct dv_scp_listener {
+    const char *host; /* NULL: every address */
+    uint16_t port;
+    const char *aet;   /* what it is called there */
+    const dv_tls *tls; /* of dv_tls_server; NULL: plain */
+} dv_scp_listener;
+
+enum { DV_MAX_LISTENERS = 15 };
+
+/* "PORT AET [tls]; HOST:PORT AET; [IPv6]:PORT AET tls": at most DV_MAX_LISTENERS into OUT, strings in ARENA; SECURE is
+ * the TLS of those that say so. CONFIG names what is wrong. */
+bool dv_scp_listeners_of(const char *text, const dv_tls *secure, dv_arena *arena, dv_scp_listener *out, size_t *count,
+                         dv_error *err);
+/* Does one of TEXT's say tls? */
+bool dv_scp_listeners_need_tls(const char *text);
+
 typedef struct dv_scp_options {
-    const char *host;             /* NULL: every address, IPv4 and IPv6 */
-    uint16_t port;                /* 0: any free one, see dv_scp_port */
-    int max_associations;         /* 0: no limit */
-    uint32_t max_pdu;             /* 0: DV_MAX_PDU; clamped to 4096..DV_MAX_PDU, said in the log */
+    const char *host;     /* NULL: every address, IPv4 and IPv6 */
+    uint16_t port;        /* 0: any free one, see dv_scp_port */
+    int max_associations; /* 0: no limit */
+    uint32_t max_pdu;     /* 0: DV_MAX_PDU; clamped to 4096..DV_MAX_PDU, said in the log */
     /* Deadlines: the association request; between messages; within a PDU or a message. 0: 10 s, 600 s, 60 s. */
     int first_pdu_ms, idle_ms, pdu_ms;
+    const dv_scp_listener *more; /* MORE_COUNT listeners beside the first */
+    size_t more_count;
 } dv_scp_options;
 
 /* Listens (after dv_dimse_setup); OPTIONS and CALLBACKS are copied. NULL with "port 11112 is taken ..." and what to
  * do. */
 dv_scp *dv_scp_start(const dv_scp_options *options, const dv_scp_callbacks *callbacks, dv_error *err);
 uint16_t dv_scp_port(const dv_scp *scp);
+/* Of `more[i]`. */
+uint16_t dv_scp_more_port(const dv_scp *scp, size_t i);
 int dv_scp_associations(const dv_scp *scp);
 /* No new association; those between messages are aborted at once, the others when their message has been answered or
  * GRACE_MS is over. Waits for their threads, frees SCP (may be NULL). Not from a callback. */

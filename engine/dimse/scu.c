@@ -130,7 +130,7 @@ static dv_upper *request(dv_association *a, int fd, const dv_target *to, const d
     dv_upper_cancel cancel = {is_cancelled, a, -1};
     dv_upper_rejection rejection;
     dv_upper_end end;
-    char why[200];
+    char why[400];
     uint32_t pdu = to->max_pdu ? to->max_pdu : DV_MAX_PDU;
     dv_upper *u;
 
@@ -144,8 +144,8 @@ static dv_upper *request(dv_association *a, int fd, const dv_target *to, const d
         }
     }
     pdu = pdu > DV_MAX_PDU ? DV_MAX_PDU : pdu < 4096 ? 4096 : pdu;
-    u = dv_upper_request(fd, a->calling, a->called, list, count, pdu, a->answer_ms, &cancel, &rejection, &end, why,
-                         sizeof why);
+    u = dv_upper_request(fd, to->tls, a->host, a->calling, a->called, list, count, pdu, a->answer_ms, &cancel,
+                         &rejection, &end, why, sizeof why);
     if (!u && rejection.result)
         rejected(a, &rejection, err);
     else if (!u)

@@ -15,6 +15,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "dimse/tls.h"
 
 #include <stdatomic.h>
 #include <stddef.h>
@@ -25,15 +26,16 @@ typedef struct dv_target {
     const char *host;
     uint16_t port;
     const char *calling, *called;
-    int connect_ms, answer_ms;   /* 0: 10 s, 60 s; answer_ms is for each response */
-    uint32_t max_pdu;            /* 0: DV_MAX_PDU */
-    const atomic_bool *cancel;   /* checked while waiting; may be NULL */
+    int connect_ms, answer_ms; /* 0: 10 s, 60 s; answer_ms is for each response */
+    uint32_t max_pdu;          /* 0: DV_MAX_PDU */
+    const atomic_bool *cancel; /* checked while waiting; may be NULL */
+    const dv_tls *tls;         /* of dv_tls_client; NULL: plain. Borrowed until dv_associate returns */
 } dv_target;
 
 /* A presentation context to propose: a class and up to 16 syntaxes. */
 typedef struct dv_context_offer {
     const char *sop_class;
-    const char *syntaxes[16];    /* NULL-terminated when fewer; none: explicit and implicit little endian */
+    const char *syntaxes[16]; /* NULL-terminated when fewer; none: explicit and implicit little endian */
 } dv_context_offer;
 
 #define DV_SOP_VERIFICATION "1.2.840.10008.1.1"
@@ -56,12 +58,13 @@ bool dv_echo(dv_association *a, dv_error *err);
 
 /* QUERY is the identifier, encoded in dv_accepted_syntax(a, class). EACH gets each pending answer's identifier in the
  * same syntax, until it returns false: then C-CANCEL is sent and the rest is drained. */
-bool dv_find(dv_association *a, const char *sop_class, dv_text query, bool (*each)(void *user, dv_text identifier), void *user, dv_error *err);
+bool dv_find(dv_association *a, const char *sop_class, dv_text query, bool (*each)(void *user, dv_text identifier),
+             void *user, dv_error *err);
 
 typedef struct dv_move_result {
-    uint16_t status;             /* the final one */
+    uint16_t status;                           /* the final one */
     int remaining, completed, failed, warning; /* -1: not said */
-    dv_text failed_uids;         /* (0008,0058) of the final answer, values joined by '\', in ARENA; absent if not sent */
+    dv_text failed_uids; /* (0008,0058) of the final answer, values joined by '\', in ARENA; absent if not sent */
     char comment[65];
 } dv_move_result;
 
@@ -69,13 +72,15 @@ typedef struct dv_move_result {
  * also a warning or failure one: the instances are the proof, never the status. MESSAGE_ID (may be NULL) is what
  * sub-operations will carry. */
 bool dv_move(dv_association *a, const char *sop_class, const char *destination, dv_text query, dv_arena *arena,
-             void (*progress)(void *user, const dv_move_result *so_far), void *user, dv_move_result *out, dv_error *err);
+             void (*progress)(void *user, const dv_move_result *so_far), void *user, dv_move_result *out,
+             dv_error *err);
 /* The message id the next dv_move will use. */
 uint16_t dv_next_message_id(const dv_association *a);
 
 /* C-STORE of a dataset whose bytes NEXT gives piece by piece (returns 0 at the end, -1 on failure with its own ERR).
  * *STATUS is the answer's. */
 bool dv_store_send(dv_association *a, dv_text sop_class, dv_text sop_instance, dv_text transfer_syntax,
-                   ptrdiff_t (*next)(void *user, void *buf, size_t size, dv_error *err), void *user, uint16_t *status, dv_error *err);
+                   ptrdiff_t (*next)(void *user, void *buf, size_t size, dv_error *err), void *user, uint16_t *status,
+                   dv_error *err);
 
 #endif

@@ -11,6 +11,10 @@
 #include "dimse/upper.h"
 #include "dimse/upper_internal.h"
 
+extern "C" {
+#include "dimse/associate_internal.h"
+}
+
 #include "dcmtk/dcmnet/cond.h"
 #include "dcmtk/dcmnet/dul.h"
 #include "dcmtk/dcmnet/dulstruc.h"
@@ -30,7 +34,7 @@ struct dv_upper {
     dv_wire wire;
     T_ASC_Association *association = nullptr;
     dv_upper_end end = DV_UPPER_OK;
-    char why[200] = "";
+    char why[400] = "";
     char calling[DV_AE_SIZE] = "", called[DV_AE_SIZE] = "";
     dv_upper_context contexts[DV_MAX_CONTEXTS];
     size_t count = 0;
@@ -81,7 +85,7 @@ dv_upper_end ended_by(dv_upper *u, const OFCondition &cond)
     case DV_WIRE_CLOSED:
         return ended(u, DV_UPPER_CLOSED, "the peer closed the connection");
     case DV_WIRE_FAILED:
-        return ended(u, DV_UPPER_BROKEN, strerror(u->wire.error));
+        return ended(u, DV_UPPER_BROKEN, u->wire.why[0] ? u->wire.why : strerror(u->wire.error));
     case DV_WIRE_OK:
         break;
     }
@@ -115,7 +119,62 @@ void set_room(dv_upper *u)
 }
 } // namespace
 
-dv_upper *dv_upper_accept(int fd, uint8_t *first, size_t n, uint32_t max_pdu, int pdu_ms, char *why, size_t size)
+/* All N bytes, or what the wire or the peer did instead. */
+static bool read_all(dv_upper *u, uint8_t *to, size_t n)
+{
+    while (n > 0) {
+        ssize_t got = dv_wire_read(&u->wire, to, n);
+
+        if (got <= 0)
+            return false;
+        to += got;
+        n -= static_cast<size_t>(got);
+    }
+    return true;
+}
+
+/* What the acceptor does for plain connections: the whole request, checked before DCMTK sees it. */
+static bool read_request(dv_upper *u)
+{
+    uint8_t head[DV_PDU_HEAD], *pdu;
+    size_t total = 0;
+    const char *reason = "";
+
+    if (!read_all(u, head, sizeof head)) {
+        ended_by(u, DUL_NETWORKCLOSED);
+        return false;
+    }
+    if (dv_associate_first(head, sizeof head, &total) != DV_FIRST_ASSOCIATE) {
+        ended(u, DV_UPPER_BROKEN, "it does not begin with an association request");
+        return false;
+    }
+    pdu = static_cast<uint8_t *>(malloc(total));
+    if (!pdu) {
+        ended(u, DV_UPPER_BROKEN, "out of memory");
+        return false;
+    }
+    memcpy(pdu, head, sizeof head);
+    if (!read_all(u, pdu + sizeof head, total - sizeof head)) {
+        ended_by(u, DUL_NETWORKCLOSED);
+        free(pdu);
+        return false;
+    }
+    if (!dv_associate_check(pdu, total, &reason)) {
+        ended(u, DV_UPPER_BROKEN, reason);
+        free(pdu);
+        return false;
+    }
+    if (u->wire.left > 0) { /* nothing may follow the request before our answer */
+        ended(u, DV_UPPER_BROKEN, "bytes follow the association request");
+        free(pdu);
+        return false;
+    }
+    dv_wire_preload(&u->wire, pdu, total);
+    return true;
+}
+
+dv_upper *dv_upper_accept(int fd, uint8_t *first, size_t n, const struct dv_tls *tls, uint32_t max_pdu, int pdu_ms,
+                          const dv_upper_cancel *cancel, char *why, size_t size)
 {
     dv_upper *u = new (std::nothrow) dv_upper;
 
@@ -126,8 +185,19 @@ dv_upper *dv_upper_accept(int fd, uint8_t *first, size_t n, uint32_t max_pdu, in
         return nullptr;
     }
     dv_wire_init(&u->wire, fd);
-    dv_wire_preload(&u->wire, first, n);
+    dv_upper_set_cancel(u, cancel);
     dv_wire_patience(&u->wire, pdu_ms);
+    if (!tls) {
+        dv_wire_preload(&u->wire, first, n);
+    } else if (dv_wire_secure(&u->wire, tls, nullptr) != DV_WIRE_OK || !read_request(u)) {
+        if (u->end == DV_UPPER_OK)
+            ended_by(u, DUL_NETWORKCLOSED);
+        snprintf(why, size, "%s", u->why);
+        drop(u);
+        delete u;
+        return nullptr;
+    }
+    fd = u->wire.fd;
 
     handle_lock.lock();
     dcmExternalSocketHandle.set(fd);
@@ -292,9 +362,10 @@ static void read_accepted(dv_upper *u, const dv_upper_offer *offers, size_t coun
     }
 }
 
-dv_upper *dv_upper_request(int fd, const char *calling, const char *called, const dv_upper_offer *offers, size_t count,
-                           uint32_t max_pdu, int answer_ms, const dv_upper_cancel *cancel,
-                           dv_upper_rejection *rejection, dv_upper_end *end, char *why, size_t size)
+dv_upper *dv_upper_request(int fd, const struct dv_tls *tls, const char *host, const char *calling, const char *called,
+                           const dv_upper_offer *offers, size_t count, uint32_t max_pdu, int answer_ms,
+                           const dv_upper_cancel *cancel, dv_upper_rejection *rejection, dv_upper_end *end, char *why,
+                           size_t size)
 {
     dv_upper *u = new (std::nothrow) dv_upper;
     T_ASC_Parameters *params = nullptr;
@@ -312,6 +383,13 @@ dv_upper *dv_upper_request(int fd, const char *calling, const char *called, cons
     dv_wire_patience(&u->wire, answer_ms);
     snprintf(u->calling, sizeof u->calling, "%s", calling);
     snprintf(u->called, sizeof u->called, "%s", called);
+    if (tls && dv_wire_secure(&u->wire, tls, host) != DV_WIRE_OK) {
+        *end = ended_by(u, DUL_NETWORKCLOSED);
+        snprintf(why, size, "%s", u->why);
+        drop(u);
+        delete u;
+        return nullptr;
+    }
 
     cond = ASC_createAssociationParameters(&params, static_cast<long>(max_pdu));
     if (cond.good())
@@ -339,6 +417,12 @@ dv_upper *dv_upper_request(int fd, const char *calling, const char *called, cons
         }
         *end = ended_by(u, cond);
         snprintf(why, size, "%s", u->why);
+        if (tls && *end == DV_UPPER_CLOSED) { /* TLS 1.3: it looks at our certificate after our handshake has ended */
+            *end = DV_UPPER_BROKEN;
+            snprintf(why, size,
+                     "TLS: the peer closed the connection after the handshake; it may want a certificate of ours "
+                     "(dimse.tls_cert), or refuse it");
+        }
         if (!u->association && params)
             ASC_destroyAssociationParameters(&params);
         u->wire.reset = u->wire.state == DV_WIRE_OK && !rejection->result;

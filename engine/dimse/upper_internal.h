@@ -22,6 +22,7 @@ extern "C" {
 
 enum { DV_MAX_CONTEXTS = 128, DV_UID_SIZE = 65, DV_AE_SIZE = 17 };
 
+struct dv_tls;
 typedef struct dv_upper dv_upper;
 
 typedef struct dv_pdv {
@@ -63,8 +64,10 @@ typedef struct dv_upper_rejection {
  * it. */
 bool dv_upper_setup(char *why, size_t size);
 
-/* FIRST (malloc'd, taken) is the whole A-ASSOCIATE-RQ. FD is taken. NULL: WHY says it, the connection is closed. */
-dv_upper *dv_upper_accept(int fd, uint8_t *first, size_t n, uint32_t max_pdu, int pdu_ms, char *why, size_t size);
+/* FIRST (malloc'd, taken) is the whole A-ASSOCIATE-RQ; with TLS it is NULL: first the handshake and the request are
+ * waited for, within PDU_MS or until CANCEL. FD is taken. NULL: WHY says it, the connection is closed. */
+dv_upper *dv_upper_accept(int fd, uint8_t *first, size_t n, const struct dv_tls *tls, uint32_t max_pdu, int pdu_ms,
+                          const dv_upper_cancel *cancel, char *why, size_t size);
 const char *dv_upper_calling(const dv_upper *u);
 const char *dv_upper_called(const dv_upper *u);
 /* Calls ASK for each proposed context's syntaxes in the sender's order until it says yes; a context without a yes is
@@ -80,11 +83,12 @@ typedef struct dv_upper_offer {
     int count;
 } dv_upper_offer;
 
-/* Asks for an association over FD (taken), which is connected. NULL: REJECTION->result is set when the peer said no;
+/* Asks for an association over FD (taken), which is connected; TLS (may be NULL) for HOST first. NULL: REJECTION->result is set when the peer said no;
  * else *END and WHY say what happened. */
-dv_upper *dv_upper_request(int fd, const char *calling, const char *called, const dv_upper_offer *offers, size_t count,
-                           uint32_t max_pdu, int answer_ms, const dv_upper_cancel *cancel,
-                           dv_upper_rejection *rejection, dv_upper_end *end, char *why, size_t size);
+dv_upper *dv_upper_request(int fd, const struct dv_tls *tls, const char *host, const char *calling, const char *called,
+                           const dv_upper_offer *offers, size_t count, uint32_t max_pdu, int answer_ms,
+                           const dv_upper_cancel *cancel, dv_upper_rejection *rejection, dv_upper_end *end, char *why,
+                           size_t size);
 
 void dv_upper_set_cancel(dv_upper *u, const dv_upper_cancel *cancel);
 /* Accepted contexts, in order of id. */

@@ -1,6 +1,7 @@
 #include "dimse/wire_internal.h"
 
 #include "base/clock.h"
+#include "dimse/tls_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +30,8 @@ void dv_wire_init(dv_wire *w, int fd)
     w->at = w->buffer;
     w->left = 0;
     w->first = NULL;
+    w->tls = NULL;
+    w->why[0] = '\0';
     if (flags >= 0)
         (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* fails on a socketpair, which has no Nagle */
@@ -51,6 +54,8 @@ static dv_wire_state failed(dv_wire *w, dv_wire_state state, int error)
     if (w->state == DV_WIRE_OK) {
         w->state = state;
         w->error = error;
+        if (w->tls)
+            memcpy(w->why, dv_tls_why(w->tls), strlen(dv_tls_why(w->tls)) + 1);
     }
     return state;
 }
@@ -59,6 +64,9 @@ static dv_wire_state failed(dv_wire *w, dv_wire_state state, int error)
 static dv_wire_state await(dv_wire *w, short events)
 {
     bool use_wake = w->wake >= 0;
+
+    if (w->tls)
+        events = dv_tls_wants(w->tls); /* a read may have to write, and the other way round */
 
     for (;;) {
         struct pollfd on[2] = {{.fd = w->fd, .events = events}, {.fd = w->wake, .events = POLLIN}};
@@ -92,6 +100,14 @@ static ssize_t take(dv_wire *w, void *bytes, size_t n)
     ssize_t got;
 
     (void)setsockopt(w->fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
+    if (w->tls) {
+        got = n ? dv_tls_read(w->tls, bytes, n) : dv_tls_read(w->tls, w->buffer, sizeof w->buffer);
+        if (got > 0 && n == 0) {
+            w->at = w->buffer;
+            w->left = (size_t)got;
+        }
+        return got;
+    }
     do
         got = recvmsg(w->fd, &message, MSG_DONTWAIT);
     while (got < 0 && errno == EINTR);
@@ -107,6 +123,30 @@ static dv_wire_state ended(dv_wire *w, ssize_t got)
     if (got == 0 || errno == ECONNRESET || errno == EPIPE)
         return failed(w, DV_WIRE_CLOSED, 0);
     return failed(w, DV_WIRE_FAILED, errno);
+}
+
+dv_wire_state dv_wire_secure(dv_wire *w, const struct dv_tls *tls, const char *name)
+{
+    w->tls = dv_tls_open(tls, w->fd, name);
+    if (!w->tls)
+        return failed(w, DV_WIRE_FAILED, ENOMEM);
+    while (dv_tls_handshake(w->tls) < 0) {
+        dv_wire_state ready;
+
+        if (errno != EAGAIN)
+            return failed(w, DV_WIRE_FAILED, errno);
+        ready = await(w, POLLIN);
+        if (ready != DV_WIRE_OK)
+            return failed(w, ready, 0);
+    }
+    return DV_WIRE_OK;
+}
+
+void dv_wire_moved(dv_wire *w, int fd)
+{
+    w->fd = fd;
+    if (w->tls)
+        dv_tls_moved(w->tls, fd);
 }
 
 dv_wire_state dv_wire_wait(dv_wire *w)
@@ -134,7 +174,14 @@ bool dv_wire_readable(dv_wire *w)
 {
     struct pollfd on = {.fd = w->fd, .events = POLLIN};
 
-    return w->fd < 0 || w->state != DV_WIRE_OK || w->left > 0 || poll(&on, 1, 0) != 0;
+    if (w->fd < 0 || w->state != DV_WIRE_OK || w->left > 0)
+        return true;
+    if (w->tls) { /* what lies in the socket may be a ticket, and what was said may lie in the session */
+        ssize_t got = take(w, NULL, 0);
+
+        return got >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+    }
+    return poll(&on, 1, 0) != 0;
 }
 
 ssize_t dv_wire_read(dv_wire *w, void *bytes, size_t n)
@@ -176,6 +223,21 @@ ssize_t dv_wire_read(dv_wire *w, void *bytes, size_t n)
     }
 }
 
+/* One attempt at HEAD and then FROM, DONE bytes of which are gone. The head and what follows fill one record. */
+static ssize_t give_tls(dv_wire *w, size_t head, const uint8_t *from, size_t n, size_t done)
+{
+    uint8_t record[16 * 1024];
+    size_t some;
+
+    if (done >= head)
+        return dv_tls_write(w->tls, from + (done - head), n - (done - head));
+    memcpy(record, w->head + done, head - done);
+    some = n < sizeof record - (head - done) ? n : sizeof record - (head - done);
+    if (some)
+        memcpy(record + (head - done), from, some);
+    return dv_tls_write(w->tls, record, head - done + some);
+}
+
 ssize_t dv_wire_write(dv_wire *w, const void *bytes, size_t n)
 {
     const uint8_t *from = bytes;
@@ -202,7 +264,7 @@ ssize_t dv_wire_write(dv_wire *w, const void *bytes, size_t n)
         } else {
             out[message.msg_iovlen++] = (struct iovec){(void *)(uintptr_t)(from + (done - head)), total - done};
         }
-        sent = sendmsg(w->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        sent = w->tls ? give_tls(w, head, from, n, done) : sendmsg(w->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent > 0) {
             done += (size_t)sent;
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
@@ -227,7 +289,8 @@ void dv_wire_abort(dv_wire *w, uint8_t source, uint8_t reason)
     const uint8_t pdu[10] = {0x07, 0, 0, 0, 0, 4, 0, 0, source, reason};
 
     if (w->fd >= 0 && !w->torn && w->state != DV_WIRE_CLOSED && w->state != DV_WIRE_FAILED)
-        (void)!send(w->fd, pdu, sizeof pdu, MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)!(w->tls ? dv_tls_write(w->tls, pdu, sizeof pdu)
+                       : send(w->fd, pdu, sizeof pdu, MSG_NOSIGNAL | MSG_DONTWAIT));
     w->reset = false;
 }
 
@@ -260,6 +323,8 @@ void dv_wire_close(dv_wire *w, bool linger)
         dv_wire_abort(w, 2, 0);
         linger = true;
     }
+    dv_tls_close(w->tls, !w->torn && w->state != DV_WIRE_CLOSED && w->state != DV_WIRE_FAILED);
+    w->tls = NULL;
     if (linger && w->state != DV_WIRE_CLOSED)
         linger_a_little(w);
     close(w->fd);

@@ -6,6 +6,7 @@
  *
  * Why        a small instance costs one read and its answer one write; TCP_QUICKACK before each read and TCP_NODELAY
  *            keep a stock peer (Nagle on, two writes a PDU) from waiting 40 ms for our delayed acknowledgement.
+ * TLS        with a session, bytes go through it; every wait still has our deadline and canceller (tls_internal.h).
  * Time       deadlines are monotonic and absolute. `cancelled` is asked before each wait; who has no descriptor to
  *            wake it (`wake`) is asked every 200 ms.
  * Memory     the struct is its owner's; `first` is malloc'd and freed by the wire.
@@ -32,6 +33,9 @@ typedef enum dv_wire_state {
     DV_WIRE_FAILED
 } dv_wire_state;
 
+struct dv_tls;
+struct dv_tls_session;
+
 typedef struct dv_wire {
     int fd;                        /* -1 when closed */
     dv_wire_state state;           /* the first failure of a read or write; it stays */
@@ -46,7 +50,9 @@ typedef struct dv_wire {
     size_t head_len;
     const uint8_t *at; /* received and not yet read: `left` bytes, in `buffer` or `first` */
     size_t left;
-    uint8_t *first; /* what the acceptor had read before we took over */
+    struct dv_tls_session *tls; /* NULL: plain */
+    char why[400];              /* what TLS said of DV_WIRE_FAILED; survives the session */
+    uint8_t *first;             /* what the acceptor had read before we took over */
     uint8_t buffer[DV_WIRE_BUFFER];
 } dv_wire;
 
@@ -54,6 +60,10 @@ typedef struct dv_wire {
 void dv_wire_init(dv_wire *w, int fd);
 /* N bytes that were already received; BYTES is taken (free). */
 void dv_wire_preload(dv_wire *w, uint8_t *bytes, size_t n);
+/* TLS from here on: the handshake, within the deadline. NAME: whom we call; NULL: we were called. */
+dv_wire_state dv_wire_secure(dv_wire *w, const struct dv_tls *tls, const char *name);
+/* The socket was given the number FD. */
+void dv_wire_moved(dv_wire *w, int fd);
 /* The deadline becomes now + MS. */
 void dv_wire_patience(dv_wire *w, int ms);
 /* Waits until a byte can be read. TIMEOUT and CANCELLED leave the wire usable; CLOSED and FAILED are also its state. */

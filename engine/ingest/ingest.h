@@ -31,29 +31,36 @@ void dv_ingest_hooks(dv_ingest *ingest, dv_identify *identify, dv_notify *notify
 
 /* Where an instance comes from. Strings are borrowed until finish or drop. */
 typedef struct dv_arrival {
-    dv_text transfer_syntax;           /* of the dataset that follows */
-    dv_text sop_class, sop_instance;   /* as the command or File Meta says; absent: from the dataset */
-    const char *source;                /* peer slug; "files"; "" for an unknown peer of --allow-any */
+    dv_text transfer_syntax;                          /* of the dataset that follows */
+    dv_text sop_class, sop_instance;                  /* as the command or File Meta says; absent: from the dataset */
+    const char *source;                               /* peer slug; "files"; "" for an unknown peer of --allow-any */
     const char *calling, *called, *address, *channel; /* channel: "dimse" "files" "retry" */
-    int64_t job;                       /* the migration job, 0 without */
+    int64_t job;                                      /* the migration job, 0 without */
     const char *batch;
     int64_t attempt;
     const char *seed;
     const dv_dataset *found;
     bool no_rules;
-    bool from_file;                    /* sop_class and sop_instance are File Meta's, which is made anew: the dataset wins (DEFECTS 11) */
+    bool from_file; /* sop_class and sop_instance are File Meta's, which is made anew: the dataset wins (DEFECTS 11) */
 } dv_arrival;
 
-typedef enum dv_kept { DV_KEPT_STORED, DV_KEPT_KNOWN, DV_KEPT_REJECTED, DV_KEPT_HELD, DV_KEPT_EXCLUDED, DV_KEPT_UNREADABLE } dv_kept;
+typedef enum dv_kept {
+    DV_KEPT_STORED,
+    DV_KEPT_KNOWN,
+    DV_KEPT_REJECTED,
+    DV_KEPT_HELD,
+    DV_KEPT_EXCLUDED,
+    DV_KEPT_UNREADABLE
+} dv_kept;
 const char *dv_kept_name(dv_kept kept); /* "stored" "known" ... */
 
 typedef struct dv_receipt {
     dv_kept kept;
-    bool changed;                      /* rules changed something */
-    int64_t id;                        /* instances.id, or quarantine.id */
+    bool changed; /* rules changed something */
+    int64_t id;   /* instances.id, or quarantine.id */
     char path[512];
-    char reason[256];                  /* why rejected, held, excluded, unreadable */
-    char study_uid[65], sop_uid[65];   /* as received */
+    char reason[256];                /* why rejected, held, excluded, unreadable */
+    char study_uid[65], sop_uid[65]; /* as received */
 } dv_receipt;
 
 dv_intake *dv_intake_begin(dv_ingest *ingest, const dv_arrival *arrival, dv_error *err);
@@ -65,7 +72,8 @@ bool dv_intake_finish(dv_intake *in, dv_receipt *out, dv_error *err);
 void dv_intake_drop(dv_intake *in);
 
 /* A whole Part 10 file (mapped). NOT_DICOM when it is none, UNSUPPORTED for a DICOMDIR: nothing is kept. */
-bool dv_ingest_file(dv_ingest *ingest, const uint8_t *bytes, size_t len, const dv_arrival *arrival, dv_receipt *out, dv_error *err);
+bool dv_ingest_file(dv_ingest *ingest, const uint8_t *bytes, size_t len, const dv_arrival *arrival, dv_receipt *out,
+                    dv_error *err);
 /* Objects without a row since the last clean stop get one; unsealed ones go to quarantine. *COUNT rows added. */
 bool dv_ingest_recover(dv_ingest *ingest, int64_t *count, dv_error *err);
 /* Feeds quarantined bytes through the whole pipeline again; what passes leaves the quarantine. */

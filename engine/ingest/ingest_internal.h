@@ -14,8 +14,8 @@ struct dv_ingest {
     dv_identify *identify;
     dv_notify *notify;
     void *user;
-    pthread_mutex_t lock;     /* short; of the spare intakes */
-    struct dv_intake *spare;  /* with their memory: the steady state allocates nothing */
+    pthread_mutex_t lock;    /* short; of the spare intakes */
+    struct dv_intake *spare; /* with their memory: the steady state allocates nothing */
     int spares;
 };
 
@@ -26,13 +26,13 @@ typedef struct dv_passage {
     dv_ingest *ingest;
     dv_arena *arena;
     dv_arrival *arrival;
-    const dv_index *index;       /* of the received header */
-    dv_dataset *received;        /* no edits ever */
-    dv_dataset *dataset;         /* as rules leave it */
+    const dv_index *index; /* of the received header */
+    dv_dataset *received;  /* no edits ever */
+    dv_dataset *dataset;   /* as rules leave it */
     dv_context context;
     dv_outcome outcome;
     int64_t received_at;
-    dv_text stream;              /* deflated: all that came, kept whole when a rule changes it; absent otherwise */
+    dv_text stream; /* deflated: all that came, kept whole when a rule changes it; absent otherwise */
     uint8_t received_hash[DV_SHA256_BYTES]; /* of the header, deflated: of the stream */
     dv_text sop_uid, study_uid, series_uid; /* as received, trimmed, never absent */
 } dv_passage;
@@ -58,7 +58,8 @@ bool dv_note_write_unreadable(const dv_passage *p, const char *reason, dv_text *
 /* The note back into ROW (source, job, generation, received_at, edits, findings). */
 bool dv_note_read(dv_text json, dv_arena *arena, dv_instance *row, dv_error *err);
 /* The note as a quarantine row: state from its verdict ("unreadable" when HEADER is false), identifiers from ROW. */
-bool dv_note_quarantined(const dv_sealed *sealed, const dv_instance *row, bool header, dv_arena *arena, dv_quarantined *out, dv_error *err);
+bool dv_note_quarantined(const dv_sealed *sealed, const dv_instance *row, bool header, dv_arena *arena,
+                         dv_quarantined *out, dv_error *err);
 /* Fills ROW's identifiers from the two views. */
 void dv_row_fill(dv_instance *row, dv_dataset *received, dv_dataset *stored);
 /* Edits of DS as audit rows, in ARENA; NULL when there are none, or memory is out (*OK false). */

@@ -30,32 +30,32 @@
 typedef enum phase { PHASE_HEADER, PHASE_BULK, PHASE_PREFIX, PHASE_BODY, PHASE_RAW, PHASE_BAD } phase;
 
 enum {
-    SPARES = 16,             /* intakes kept with their memory: as many associations as usually send at once */
+    SPARES = 16,              /* intakes kept with their memory: as many associations as usually send at once */
     SPARE_BYTES = 512 * 1024, /* a header buffer that grew over this is given back */
-    PIECE = 64 * 1024,       /* taken at a time while the header is not complete: bounds what is copied of the body */
+    PIECE = 64 * 1024,        /* taken at a time while the header is not complete: bounds what is copied of the body */
 };
 
 /* Where the end of Pixel Data's value is: counted for native, found by walking the fragments' heads for encapsulated (PS3.5 A.4). */
 typedef struct body_end {
     bool known, fragments, met, broken;
-    uint64_t left;        /* native: bytes to come; fragments: of this fragment */
-    uint8_t head[8];      /* of the next fragment, as far as it is here */
+    uint64_t left;   /* native: bytes to come; fragments: of this fragment */
+    uint8_t head[8]; /* of the next fragment, as far as it is here */
     unsigned have;
 } body_end;
 
 struct dv_intake {
-    dv_intake *next;      /* in ingest->spare */
+    dv_intake *next; /* in ingest->spare */
     dv_arena arena;
     dv_arrival arrival;
     dv_passage passage;
     dv_index index;
     phase phase;
-    dv_buffer header;     /* header bytes without bulk; from PREFIX on, the first of the body behind index.at */
-    int spool;            /* bulk values in order, or the deflated stream; -1 without */
+    dv_buffer header; /* header bytes without bulk; from PREFIX on, the first of the body behind index.at */
+    int spool;        /* bulk values in order, or the deflated stream; -1 without */
     uint64_t bulk_left;
     dv_object *object;
     body_end end;
-    char bad[256];        /* why in BAD */
+    char bad[256]; /* why in BAD */
 };
 
 static bool no_memory(dv_error *err)
@@ -101,8 +101,11 @@ dv_intake *dv_intake_begin(dv_ingest *ingest, const dv_arrival *arrival, dv_erro
     *in = (dv_intake){.arena = in->arena, .header = in->header, .arrival = *arrival, .spool = -1};
     in->phase = encoding.deflated ? PHASE_RAW : PHASE_HEADER;
     dv_index_init(&in->index, &in->arena, encoding);
-    in->passage = (dv_passage){
-        .ingest = ingest, .arena = &in->arena, .arrival = &in->arrival, .index = &in->index, .received_at = dv_wall_us()};
+    in->passage = (dv_passage){.ingest = ingest,
+                               .arena = &in->arena,
+                               .arrival = &in->arrival,
+                               .index = &in->index,
+                               .received_at = dv_wall_us()};
     return in;
 }
 
@@ -208,7 +211,8 @@ static bool begin_object(dv_intake *in, bool whole, dv_error *err)
     in->phase = PHASE_BODY;
     if (pixels) {
         bool fragments = pixels->length == DV_UNDEFINED;
-        in->end = (body_end){.known = true, .fragments = fragments, .met = pixels->length == 0, .left = fragments ? 0 : pixels->length};
+        in->end = (body_end){
+            .known = true, .fragments = fragments, .met = pixels->length == 0, .left = fragments ? 0 : pixels->length};
     }
     return in->object && (first.len == 0 || body(in, first.at, first.len, err));
 }
@@ -226,7 +230,8 @@ static bool turn_bad(dv_intake *in, const dv_error *why, dv_error *err)
                          .source_aet = dv_text_of(in->arrival.calling)};
     dv_object_note note = {0};
     dv_spans none = {0};
-    if (!dv_note_write_unreadable(&in->passage, in->bad, &note.json, err) || !in->object || !dv_sha256_of("", 0, nothing, err) || !dv_object_head(in->object, &meta, &note, &none, -1, nothing, err))
+    if (!dv_note_write_unreadable(&in->passage, in->bad, &note.json, err) || !in->object ||
+        !dv_sha256_of("", 0, nothing, err) || !dv_object_head(in->object, &meta, &note, &none, -1, nothing, err))
         return false;
     /* Received order again: header bytes up to each bulk value, then that value from the spool. */
     size_t done = 0;
@@ -393,7 +398,8 @@ static bool complete(dv_intake *in, dv_error *err)
     if (in->phase == PHASE_RAW)
         return finish_deflated(in, err);
     if (in->phase == PHASE_BULK) {
-        dv_fail(&why, DV_ERR_TRUNCATED, "the dataset ends inside a bulk value, %llu bytes before its end", (unsigned long long)in->bulk_left);
+        dv_fail(&why, DV_ERR_TRUNCATED, "the dataset ends inside a bulk value, %llu bytes before its end",
+                (unsigned long long)in->bulk_left);
         return turn_bad(in, &why, err);
     }
     if (in->phase == PHASE_HEADER) {
@@ -403,9 +409,8 @@ static bool complete(dv_intake *in, dv_error *err)
         }
         if (!feed(in, true, err))
             return false;
-        if (in->phase == PHASE_HEADER &&
-            !(dv_header_hash(&in->index, in->passage.received_hash, err) && dv_passage_open(&in->passage, err) &&
-              begin_object(in, true, err)))
+        if (in->phase == PHASE_HEADER && !(dv_header_hash(&in->index, in->passage.received_hash, err) &&
+                                           dv_passage_open(&in->passage, err) && begin_object(in, true, err)))
             return false;
     }
     return in->phase != PHASE_PREFIX || begin_object(in, true, err);
@@ -429,14 +434,16 @@ bool dv_intake_finish(dv_intake *in, dv_receipt *out, dv_error *err)
     return ok;
 }
 
-bool dv_ingest_file(dv_ingest *ingest, const uint8_t *bytes, size_t len, const dv_arrival *given, dv_receipt *out, dv_error *err)
+bool dv_ingest_file(dv_ingest *ingest, const uint8_t *bytes, size_t len, const dv_arrival *given, dv_receipt *out,
+                    dv_error *err)
 {
     dv_arena arena;
     dv_arena_init(&arena, 0);
     dv_file_meta meta;
     bool ok = dv_part10_read(bytes, len, &arena, &meta, err);
     if (ok && dv_text_is(dv_text_trim(meta.sop_class), "1.2.840.10008.1.3.10"))
-        ok = dv_fail(err, DV_ERR_UNSUPPORTED, "a DICOMDIR lists files and is no instance; the files are taken by themselves");
+        ok = dv_fail(err, DV_ERR_UNSUPPORTED,
+                     "a DICOMDIR lists files and is no instance; the files are taken by themselves");
     if (ok) {
         dv_arrival arrival = *given;
         arrival.transfer_syntax = meta.transfer_syntax;

@@ -115,8 +115,9 @@ bool dv_note_write(const dv_passage *p, dv_arena *arena, dv_text *out, dv_error 
     const dv_arrival *a = p->arrival;
     const dv_outcome *o = &p->outcome;
     dv_buffer b = {0};
-    dv_buffer_printf(&b, "{\"received_at\":%lld,\"generation\":%lld,\"job\":%lld,\"verdict\":\"%s\"", (long long)p->received_at,
-                     (long long)o->generation, (long long)a->job, dv_verdict_name(o->verdict));
+    dv_buffer_printf(&b, "{\"received_at\":%lld,\"generation\":%lld,\"job\":%lld,\"verdict\":\"%s\"",
+                     (long long)p->received_at, (long long)o->generation, (long long)a->job,
+                     dv_verdict_name(o->verdict));
     member(&b, "source", dv_text_of(a->source));
     member(&b, "calling", dv_text_of(a->calling));
     member(&b, "channel", dv_text_of(a->channel));
@@ -161,8 +162,8 @@ bool dv_note_write(const dv_passage *p, dv_arena *arena, dv_text *out, dv_error 
 bool dv_note_write_unreadable(const dv_passage *p, const char *reason, dv_text *out, dv_error *err)
 {
     dv_buffer b = {0};
-    dv_buffer_printf(&b, "{\"received_at\":%lld,\"job\":%lld,\"verdict\":\"unreadable\",\"stage\":\"intake\"", (long long)p->received_at,
-                     (long long)p->arrival->job);
+    dv_buffer_printf(&b, "{\"received_at\":%lld,\"job\":%lld,\"verdict\":\"unreadable\",\"stage\":\"intake\"",
+                     (long long)p->received_at, (long long)p->arrival->job);
     member(&b, "source", dv_text_of(p->arrival->source));
     member(&b, "reason", dv_text_of(reason));
     dv_buffer_string(&b, "}");
@@ -233,14 +234,15 @@ bool dv_note_read(dv_text json, dv_arena *arena, dv_instance *row, dv_error *err
     return ok || dv_fail(err, DV_ERR_MEMORY, "no memory for an object's note");
 }
 
-bool dv_note_quarantined(const dv_sealed *sealed, const dv_instance *row, bool header, dv_arena *arena, dv_quarantined *out, dv_error *err)
+bool dv_note_quarantined(const dv_sealed *sealed, const dv_instance *row, bool header, dv_arena *arena,
+                         dv_quarantined *out, dv_error *err)
 {
     cJSON *root = cJSON_ParseWithLength(sealed->json.at, sealed->json.len);
     if (!root)
         return dv_fail(err, DV_ERR_MALFORMED, "the object's note is no JSON");
     dv_text verdict = string_or_empty(root, "verdict", arena), none = DV_TEXT("");
     *out = (dv_quarantined){
-        .state = !header                        ? DV_TEXT("unreadable")
+        .state = !header                          ? DV_TEXT("unreadable")
                  : dv_text_is(verdict, "reject")  ? DV_TEXT("rejected")
                  : dv_text_is(verdict, "exclude") ? DV_TEXT("excluded")
                                                   : DV_TEXT("held"),

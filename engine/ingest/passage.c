@@ -51,7 +51,8 @@ void dv_ingest_hooks(dv_ingest *ingest, dv_identify *identify, dv_notify *notify
 /* ---- the received header without bulk ---- */
 
 /* Calls PART for each run of header bytes; values of bulk nodes that stand in the bytes are skipped. */
-static bool header_runs(const dv_index *ix, bool (*part)(void *user, const uint8_t *at, size_t n, dv_error *err), void *user, dv_error *err)
+static bool header_runs(const dv_index *ix, bool (*part)(void *user, const uint8_t *at, size_t n, dv_error *err),
+                        void *user, dv_error *err)
 {
     size_t done = 0;
     for (uint32_t i = 0; i < ix->top_count; i++) {
@@ -154,8 +155,8 @@ static bool intake_check(dv_passage *p)
                                  : p->study_uid.len == 0 ? "StudyInstanceUID"
                                                          : "SeriesInstanceUID");
     else if (!a->from_file && a->sop_instance.len && !dv_text_equal(dv_text_trim(a->sop_instance), p->sop_uid))
-        reason = dv_arena_printf(p->arena, "the dataset is SOPInstanceUID %.*s, its command says %.*s", DV_ARG(p->sop_uid),
-                                 DV_ARG(a->sop_instance));
+        reason = dv_arena_printf(p->arena, "the dataset is SOPInstanceUID %.*s, its command says %.*s",
+                                 DV_ARG(p->sop_uid), DV_ARG(a->sop_instance));
     if (reason)
         dv_passage_hold(p, reason);
     return reason == NULL;
@@ -299,7 +300,8 @@ static bool write_row(dv_passage *p, bool (*work)(dv_db *db, void *user, dv_erro
 }
 
 /* ROW for the finished object DONE; what has a row already is not kept twice. */
-static bool keep(dv_passage *p, const dv_quarantined *row, const dv_stored *done, dv_kept kept, dv_receipt *out, dv_error *err)
+static bool keep(dv_passage *p, const dv_quarantined *row, const dv_stored *done, dv_kept kept, dv_receipt *out,
+                 dv_error *err)
 {
     quarantine_work work = {.row = row};
     if (!write_row(p, add_quarantined, &work, err) ||
@@ -310,7 +312,8 @@ static bool keep(dv_passage *p, const dv_quarantined *row, const dv_stored *done
 }
 
 /* Gives the quarantine object its row. DONE is of a finished object. */
-static bool finish_quarantine(dv_passage *p, const dv_stored *done, dv_text state, dv_kept kept, dv_receipt *out, dv_error *err)
+static bool finish_quarantine(dv_passage *p, const dv_stored *done, dv_text state, dv_kept kept, dv_receipt *out,
+                              dv_error *err)
 {
     bool ok = true;
     dv_text patient = present(dv_dataset_raw(p->received, DV_PatientID));
@@ -345,8 +348,9 @@ static bool finish_quarantine(dv_passage *p, const dv_stored *done, dv_text stat
 
 static const char *why_not_new(dv_seen seen)
 {
-    return seen == DV_SEEN_HEADER ? "the same SOPInstanceUID is stored with another header; decide which one is right"
-                                  : "the same SOPInstanceUID, Study or Patient is stored with other content; decide which one is right";
+    return seen == DV_SEEN_HEADER
+               ? "the same SOPInstanceUID is stored with another header; decide which one is right"
+               : "the same SOPInstanceUID, Study or Patient is stored with other content; decide which one is right";
 }
 
 bool dv_passage_finish(dv_passage *p, dv_object *o, dv_receipt *out, dv_error *err)

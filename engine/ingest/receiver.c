@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "catalog/peers.h"
 
+#include <cjson/cJSON.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,7 +14,7 @@
 
 struct dv_receiver {
     dv_receiver_options o;
-    atomic_llong looked_at;  /* mono ms of the last look at the disk */
+    atomic_llong looked_at; /* mono ms of the last look at the disk */
     atomic_bool disk_low;
 };
 
@@ -63,8 +64,9 @@ bool dv_receiver_disk_low(dv_receiver *r)
         if (statvfs(dv_store_folder(r->o.store), &v) == 0) {
             bool low = (int64_t)(v.f_bavail * v.f_frsize) < r->o.low_water;
             if (low != atomic_exchange(&r->disk_low, low))
-                dv_warn("receiver", low ? "the disk has less than %lld MB free: senders get A700 until there is more"
-                                        : "the disk has more than %lld MB free again",
+                dv_warn("receiver",
+                        low ? "the disk has less than %lld MB free: senders get A700 until there is more"
+                            : "the disk has more than %lld MB free again",
                         (long long)(r->o.low_water >> 20));
         }
     }
@@ -84,7 +86,8 @@ static bool host_is(const char *host, const char *address)
     bool same = false;
     for (struct addrinfo *a = list; a && !same; a = a->ai_next) {
         char text[128];
-        same = getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) == 0 && strcmp(text, address) == 0;
+        same = getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) == 0 &&
+               strcmp(text, address) == 0;
     }
     freeaddrinfo(list);
     return same;
@@ -92,17 +95,19 @@ static bool host_is(const char *host, const char *address)
 
 static bool setting_on(dv_text settings, const char *name)
 {
-    char pattern[64];
-    snprintf(pattern, sizeof pattern, "\"%s\":true", name);
-    return settings.len && memmem(settings.at, settings.len, pattern, strlen(pattern)) != NULL;
+    cJSON *object = cJSON_ParseWithLength(settings.at ? settings.at : "", settings.len);
+    bool on = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, name));
+    cJSON_Delete(object);
+    return on;
 }
 
 static dv_admit admit(void *user, dv_caller *caller)
 {
     dv_receiver *r = user;
     dv_error err;
-    if (!r->o.any_called && strcmp(caller->called, r->o.aet) != 0) {
-        dv_warn("receiver", "%s at %s calls us %s; we are %s", caller->calling, caller->address, caller->called, r->o.aet);
+    const char *ours = caller->ours ? caller->ours : r->o.aet;
+    if (!r->o.any_called && strcmp(caller->called, ours) != 0) {
+        dv_warn("receiver", "%s at %s calls us %s; we are %s", caller->calling, caller->address, caller->called, ours);
         return DV_ADMIT_UNKNOWN_CALLED;
     }
     guest *g = calloc(1, sizeof *g);
@@ -120,12 +125,21 @@ static dv_admit admit(void *user, dv_caller *caller)
     }
     if (g->known && !host_is(g->peer.host.at, caller->address)) {
         if (!r->o.allow_any)
-            dv_warn("receiver", "%s calls from %s, but the peer %s is at %s", caller->calling, caller->address, g->peer.slug.at, g->peer.host.at);
+            dv_warn("receiver", "%s calls from %s, but the peer %s is at %s", caller->calling, caller->address,
+                    g->peer.slug.at, g->peer.host.at);
         g->known = false;
     }
+    if (g->known && !caller->tls && setting_on(g->peer.settings, "tls_only")) {
+        dv_warn("receiver", "%s at %s calls without TLS, but the peer %s has tls_only", caller->calling,
+                caller->address, g->peer.slug.at);
+        dv_arena_free(&g->arena);
+        free(g);
+        return DV_ADMIT_UNKNOWN_CALLING;
+    }
     if (!g->known && !r->o.allow_any) {
-        dv_warn("receiver", "%s at %s is no enabled source peer; add it with 'drover peers add' or start with --allow-any", caller->calling,
-                caller->address);
+        dv_warn("receiver",
+                "%s at %s is no enabled source peer; add it with 'drover peers add' or start with --allow-any",
+                caller->calling, caller->address);
         dv_arena_free(&g->arena);
         free(g);
         return DV_ADMIT_UNKNOWN_CALLING;
@@ -149,16 +163,16 @@ static bool listed(dv_text list, dv_text uid)
 static bool is_storage(dv_text sop_class)
 {
     static const char *const others[] = {
-        "1.2.840.10008.1.",            /* verification, storage commitment, ... */
-        "1.2.840.10008.3.1.2.",        /* retired management classes, MPPS */
-        "1.2.840.10008.5.1.1.",        /* print; but see below */
-        "1.2.840.10008.5.1.4.1.2.",    /* query/retrieve */
-        "1.2.840.10008.5.1.4.31",      /* modality worklist */
-        "1.2.840.10008.5.1.4.32",      /* general purpose worklist */
-        "1.2.840.10008.5.1.4.33",      /* instance availability */
-        "1.2.840.10008.5.1.4.34.6",    /* unified procedure step */
-        "1.2.840.10008.5.1.4.37",      /* relevant patient information */
-        "1.2.840.10008.4.",            /* media creation, storage service class */
+        "1.2.840.10008.1.",         /* verification, storage commitment, ... */
+        "1.2.840.10008.3.1.2.",     /* retired management classes, MPPS */
+        "1.2.840.10008.5.1.1.",     /* print; but see below */
+        "1.2.840.10008.5.1.4.1.2.", /* query/retrieve */
+        "1.2.840.10008.5.1.4.31",   /* modality worklist */
+        "1.2.840.10008.5.1.4.32",   /* general purpose worklist */
+        "1.2.840.10008.5.1.4.33",   /* instance availability */
+        "1.2.840.10008.5.1.4.34.6", /* unified procedure step */
+        "1.2.840.10008.5.1.4.37",   /* relevant patient information */
+        "1.2.840.10008.4.",         /* media creation, storage service class */
     };
     if (dv_text_is(sop_class, "1.2.840.10008.5.1.1.27") || dv_text_is(sop_class, "1.2.840.10008.5.1.1.29") ||
         dv_text_is(sop_class, "1.2.840.10008.5.1.1.30"))

@@ -59,8 +59,10 @@ static bool has_row(dv_ingest *ingest, dv_area area, const char *path, bool *has
         return false;
     dv_text sop = sop_of(path); /* paths have no index: it would cost every instance something */
     bool ok = area == DV_OBJECTS
-                  ? dv_db_int(db, 0, &id, err, "SELECT id FROM instances WHERE received_sop_uid = $1 AND path = $2", "ts", sop, path)
-                  : dv_db_int(db, 0, &id, err, "SELECT id FROM quarantine WHERE received_sop_uid = $1 AND path = $2", "ts", sop, path) &&
+                  ? dv_db_int(db, 0, &id, err, "SELECT id FROM instances WHERE received_sop_uid = $1 AND path = $2",
+                              "ts", sop, path)
+                  : dv_db_int(db, 0, &id, err, "SELECT id FROM quarantine WHERE received_sop_uid = $1 AND path = $2",
+                              "ts", sop, path) &&
                         (id || dv_db_int(db, 0, &id, err, "SELECT id FROM quarantine WHERE path = $1", "s", path));
     *has = id != 0;
     return ok;
@@ -79,13 +81,15 @@ static dv_dataset *received_view(const dv_sealed *sealed, dv_dataset *stored, dv
     if (encoding.deflated) {
         const uint8_t *plain;
         size_t len;
-        return dv_part10_inflate((const uint8_t *)sealed->received_header.at, sealed->received_header.len, arena, &plain, &len, err) &&
+        return dv_part10_inflate((const uint8_t *)sealed->received_header.at, sealed->received_header.len, arena,
+                                 &plain, &len, err) &&
                        dv_index_all(ix, arena, encoding, plain, len, err)
                    ? dv_dataset_open(arena, ix, err)
                    : NULL;
     }
     for (;;) {
-        dv_index_state state = dv_index_feed(ix, (const uint8_t *)sealed->received_header.at, sealed->received_header.len, true, err);
+        dv_index_state state =
+            dv_index_feed(ix, (const uint8_t *)sealed->received_header.at, sealed->received_header.len, true, err);
         if (state == DV_INDEX_BAD)
             return NULL;
         if (state == DV_INDEX_BODY || state == DV_INDEX_END)
@@ -101,10 +105,21 @@ static bool quarantine_bad(recovery *r, const char *path, dv_area area, const ch
         return false;
     dv_text none = DV_TEXT("");
     row_work w = {.quarantine = true,
-                  .kept = {.state = DV_TEXT("unreadable"), .reason = dv_text_of(reason), .stage = DV_TEXT("recovery"), .rule = none, .file = none,
-                           .received_sop_uid = none, .received_study_uid = none, .received_series_uid = none, .received_patient_id = none,
-                           .received_accession = none, .sop_class = none, .transfer_syntax = none, .path = dv_text_of(moved.path),
-                           .received_at = dv_wall_us(), .source = none}};
+                  .kept = {.state = DV_TEXT("unreadable"),
+                           .reason = dv_text_of(reason),
+                           .stage = DV_TEXT("recovery"),
+                           .rule = none,
+                           .file = none,
+                           .received_sop_uid = none,
+                           .received_study_uid = none,
+                           .received_series_uid = none,
+                           .received_patient_id = none,
+                           .received_accession = none,
+                           .sop_class = none,
+                           .transfer_syntax = none,
+                           .path = dv_text_of(moved.path),
+                           .received_at = dv_wall_us(),
+                           .source = none}};
     r->bad++;
     dv_warn("recovery", "%s: %s; kept as %s", path, reason, moved.path);
     return dv_catalog_write(r->ingest->catalog, false, add_row, &w, err);
@@ -130,8 +145,10 @@ static bool recover_object(recovery *r, dv_area area, const char *path, dv_error
     row_work w = {.quarantine = area == DV_QUARANTINE};
     dv_instance *row = &w.row;
     dv_dataset *stored = NULL, *received = NULL;
-    bool ok = dv_store_read_seal(map.bytes, map.len, &arena, &sealed, &why) && dv_note_read(sealed.json, &arena, row, &why);
-    bool header = ok && (sealed.header_bytes || area == DV_OBJECTS || dv_syntax_encoding(sealed.meta.transfer_syntax).deflated);
+    bool ok =
+        dv_store_read_seal(map.bytes, map.len, &arena, &sealed, &why) && dv_note_read(sealed.json, &arena, row, &why);
+    bool header =
+        ok && (sealed.header_bytes || area == DV_OBJECTS || dv_syntax_encoding(sealed.meta.transfer_syntax).deflated);
     if (header) {
         stored = dv_part10_open(map.bytes, map.len, &arena, NULL, &why);
         received = stored ? received_view(&sealed, stored, &arena, &why) : NULL;
@@ -184,8 +201,8 @@ bool dv_ingest_recover(dv_ingest *ingest, int64_t *count, dv_error *err)
         !dv_store_each(ingest->store, DV_QUARANTINE, since, each_kept, &r, err))
         return false;
     *count = r.rows;
-    dv_info("recovery", "%lld objects looked at, %lld rows made again, %lld to quarantine, %lld ms", (long long)r.looked, (long long)r.rows,
-            (long long)r.bad, (long long)(dv_mono_ms() - started));
+    dv_info("recovery", "%lld objects looked at, %lld rows made again, %lld to quarantine, %lld ms",
+            (long long)r.looked, (long long)r.rows, (long long)r.bad, (long long)(dv_mono_ms() - started));
     dv_catalog_recovered(ingest->catalog);
     return true;
 }
@@ -238,14 +255,20 @@ static bool feed_received(dv_intake *in, const dv_sealed *sealed, const dv_map *
 static bool read_row(dv_ingest *ingest, int64_t id, dv_arena *arena, kept_row *row, dv_error *err)
 {
     dv_db *db = dv_catalog_reader(ingest->catalog, err);
-    dv_rows *r = db ? dv_db_query(db, err, "SELECT path, transfer_syntax, sop_class, received_sop_uid, source, job FROM quarantine WHERE id = $1", "i", id)
-                    : NULL;
+    dv_rows *r =
+        db ? dv_db_query(
+                 db, err,
+                 "SELECT path, transfer_syntax, sop_class, received_sop_uid, source, job FROM quarantine WHERE id = $1",
+                 "i", id)
+           : NULL;
     bool found = dv_rows_next(r);
     if (found)
         *row = (kept_row){dv_arena_text(arena, dv_rows_text(r, 0)), dv_arena_text(arena, dv_rows_text(r, 1)),
                           dv_arena_text(arena, dv_rows_text(r, 2)), dv_arena_text(arena, dv_rows_text(r, 3)),
                           dv_arena_text(arena, dv_rows_text(r, 4)), dv_rows_int(r, 5)};
-    return dv_rows_close(r, err) && (found || dv_fail(err, DV_ERR_NOT_FOUND, "there is nothing with the number %lld in quarantine", (long long)id));
+    return dv_rows_close(r, err) &&
+           (found ||
+            dv_fail(err, DV_ERR_NOT_FOUND, "there is nothing with the number %lld in quarantine", (long long)id));
 }
 
 static bool remove_row(dv_db *db, void *user, dv_error *err)
@@ -258,7 +281,8 @@ bool dv_ingest_discard(dv_ingest *ingest, int64_t id, dv_error *err)
     dv_arena arena;
     dv_arena_init(&arena, 0);
     kept_row row;
-    bool ok = read_row(ingest, id, &arena, &row, err) && dv_catalog_write(ingest->catalog, true, remove_row, &id, err) &&
+    bool ok = read_row(ingest, id, &arena, &row, err) &&
+              dv_catalog_write(ingest->catalog, true, remove_row, &id, err) &&
               dv_store_remove(ingest->store, row.path.at, err);
     dv_arena_free(&arena);
     return ok;
@@ -275,9 +299,16 @@ bool dv_ingest_retry(dv_ingest *ingest, int64_t id, dv_receipt *out, dv_error *e
               dv_store_read_seal(map.bytes, map.len, &arena, &sealed, err);
     if (ok) {
         /* File Meta's UID is not asked again: what the first look held for it would be held for ever. */
-        dv_arrival arrival = {.transfer_syntax = sealed.meta.transfer_syntax, .sop_class = row.sop_class,
-                              .source = dv_arena_string(&arena, row.source), .calling = "", .called = "", .address = "",
-                              .channel = "retry", .job = row.job, .batch = "", .seed = ""};
+        dv_arrival arrival = {.transfer_syntax = sealed.meta.transfer_syntax,
+                              .sop_class = row.sop_class,
+                              .source = dv_arena_string(&arena, row.source),
+                              .calling = "",
+                              .called = "",
+                              .address = "",
+                              .channel = "retry",
+                              .job = row.job,
+                              .batch = "",
+                              .seed = ""};
         dv_intake *in = dv_intake_begin(ingest, &arrival, err);
         ok = in && feed_received(in, &sealed, &map, &arena, err);
         if (ok)

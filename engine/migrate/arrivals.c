@@ -7,7 +7,8 @@ static dv_run *run_of_study(dv_migrate *m, dv_text study_uid, const char *source
     dv_run *hit = NULL;
     for (int i = 0; i < m->worker_count; i++) {
         dv_run *run = &m->workers[i].run;
-        if (run->job && dv_text_equal(run->study_uid, study_uid) && (!hit || dv_text_is(run->source, source ? source : "")))
+        if (run->job && dv_text_equal(run->study_uid, study_uid) &&
+            (!hit || dv_text_is(run->source, source ? source : "")))
             hit = run;
     }
     return hit;

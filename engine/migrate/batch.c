@@ -27,17 +27,21 @@ typedef struct submit {
 
 static bool check_seed(const char *kind, dv_text value, dv_error *err)
 {
-    const char *what = strcmp(kind, "accession") == 0 ? "accession number" : strcmp(kind, "study_uid") == 0 ? "study UID" : "patient ID";
+    const char *what = strcmp(kind, "accession") == 0   ? "accession number"
+                       : strcmp(kind, "study_uid") == 0 ? "study UID"
+                                                        : "patient ID";
     for (size_t i = 0; i < value.len; i++) {
         char c = value.at[i];
         /* A source would take them for a pattern and answer with studies that nobody asked for (M31). */
         if (c == '*' || c == '?' || c == '\\')
-            return dv_fail(err, DV_ERR_VALUE, "the %s '%.*s' has the wildcard '%c'; name each one, or use `all`", what, DV_ARG(value), c);
+            return dv_fail(err, DV_ERR_VALUE, "the %s '%.*s' has the wildcard '%c'; name each one, or use `all`", what,
+                           DV_ARG(value), c);
         if ((unsigned char)c < 0x20)
             return dv_fail(err, DV_ERR_VALUE, "the %s '%.*s' has a control character", what, DV_ARG(value));
     }
     if (value.len > MAX_SEED)
-        return dv_fail(err, DV_ERR_VALUE, "the %s '%.40s...' has %zu characters; %d are the most", what, value.at, value.len, MAX_SEED);
+        return dv_fail(err, DV_ERR_VALUE, "the %s '%.40s...' has %zu characters; %d are the most", what, value.at,
+                       value.len, MAX_SEED);
     if (strcmp(kind, "study_uid") == 0)
         for (size_t i = 0; i < value.len; i++)
             if (value.at[i] != '.' && (value.at[i] < '0' || value.at[i] > '9'))
@@ -112,8 +116,8 @@ static bool write_batch(dv_db *db, void *user, dv_error *err)
     if (!source_is_usable(db, q->source, err))
         return false;
     if (s->external_id[0]) {
-        if (!dv_db_int(db, 0, &s->out->id, err, "SELECT id FROM batches WHERE channel = $1 AND external_id = $2", "ss", s->channel,
-                       s->external_id))
+        if (!dv_db_int(db, 0, &s->out->id, err, "SELECT id FROM batches WHERE channel = $1 AND external_id = $2", "ss",
+                       s->channel, s->external_id))
             return false;
         if (s->out->id) {
             s->out->existed = true;
@@ -121,16 +125,19 @@ static bool write_batch(dv_db *db, void *user, dv_error *err)
         }
     }
     if (!dv_db_int(db, 0, &s->out->id, err,
-                   "INSERT INTO batches (name, source, priority, full_repull, paused, cancelled, external_id, channel, options, created_at,"
+                   "INSERT INTO batches (name, source, priority, full_repull, paused, cancelled, external_id, channel, "
+                   "options, created_at,"
                    " ended_at, report) VALUES ($1, $2, $3, $4, 0, 0, $5, $6, '{}', $7, 0, '') RETURNING id",
-                   "ssiissi", s->name, q->source, (int64_t)q->priority, (int64_t)q->full_repull, s->external_id, s->channel, s->now))
+                   "ssiissi", s->name, q->source, (int64_t)q->priority, (int64_t)q->full_repull, s->external_id,
+                   s->channel, s->now))
         return false;
     /* A patient beside other seeds is a condition, alone it is a seed. */
     dv_text patient = q->patient_id ? dv_text_trim(dv_text_of(q->patient_id)) : DV_TEXT("");
     for (size_t i = 0; i < s->count; i++) {
         bool bound = patient.len && strcmp(s->seeds[i].kind, "patient_id") != 0 && strcmp(s->seeds[i].kind, "all") != 0;
         if (!dv_db_exec(db, err,
-                        "INSERT INTO entries (batch, kind, value, patient, state, error, next_at, tries, peer_tries, lease_until, lease_owner)"
+                        "INSERT INTO entries (batch, kind, value, patient, state, error, next_at, tries, peer_tries, "
+                        "lease_until, lease_owner)"
                         " VALUES ($1, $2, $3, $4, 'waiting', '', 0, 0, 0, 0, '')",
                         "istt", s->out->id, s->seeds[i].kind, s->seeds[i].value, bound ? patient : DV_TEXT("")))
             return false;
@@ -160,7 +167,8 @@ bool dv_batch_submit(dv_migrate *m, const dv_batch_request *request, dv_batch_ma
     s.seeds = calloc(most, sizeof *s.seeds);
     if (!s.seeds)
         return dv_fail(err, DV_ERR_MEMORY, "out of memory for %zu seeds", most);
-    bool ok = take_seeds(&s, "accession", request->accessions, err) && take_seeds(&s, "study_uid", request->study_uids, err);
+    bool ok =
+        take_seeds(&s, "accession", request->accessions, err) && take_seeds(&s, "study_uid", request->study_uids, err);
     if (ok && s.count == 0 && request->patient_id)
         ok = take_seeds(&s, "patient_id", (dv_seeds){&request->patient_id, 1}, err);
     ok = ok && take_seeds(&s, "patient_id", request->patient_ids, err);
@@ -169,7 +177,8 @@ bool dv_batch_submit(dv_migrate *m, const dv_batch_request *request, dv_batch_ma
         s.count++;
     }
     if (ok && s.count == 0)
-        ok = dv_fail(err, DV_ERR_VALUE, "the batch asks for nothing: give accession numbers, study UIDs, patient IDs, or `all`");
+        ok = dv_fail(err, DV_ERR_VALUE,
+                     "the batch asks for nothing: give accession numbers, study UIDs, patient IDs, or `all`");
     if (ok) {
         drop_doubles(&s);
         ok = dv_catalog_write(m->catalog, true, write_batch, &s, err);
@@ -191,11 +200,16 @@ static const struct {
     enum json_kind kind;
     const char *what;
 } fields[] = {
-    {"batch_name", TEXT, "a text"},           {"source", TEXT, "a text"},
-    {"accession_numbers", TEXTS, "a list of texts"}, {"study_instance_uids", TEXTS, "a list of texts"},
-    {"patient_ids", TEXTS, "a list of texts"}, {"patient_id", TEXT, "a text"},
-    {"all", FLAG, "true or false"},           {"force_full_repull", FLAG, "true or false"},
-    {"priority", NUMBER, "a number"},         {"external_id", TEXT, "a text"},
+    {"batch_name", TEXT, "a text"},
+    {"source", TEXT, "a text"},
+    {"accession_numbers", TEXTS, "a list of texts"},
+    {"study_instance_uids", TEXTS, "a list of texts"},
+    {"patient_ids", TEXTS, "a list of texts"},
+    {"patient_id", TEXT, "a text"},
+    {"all", FLAG, "true or false"},
+    {"force_full_repull", FLAG, "true or false"},
+    {"priority", NUMBER, "a number"},
+    {"external_id", TEXT, "a text"},
     {"channel", TEXT, "a text"},
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
@@ -232,8 +246,8 @@ static bool check_fields(const cJSON *seed_json, dv_error *err)
             }
         }
         if (hit < 0)
-            return dv_fail(err, DV_ERR_VALUE, "a batch has no field '%s'%s%s%s", item->string, nearest ? "; did you mean '" : "",
-                           nearest ? nearest : "", nearest ? "'?" : "");
+            return dv_fail(err, DV_ERR_VALUE, "a batch has no field '%s'%s%s%s", item->string,
+                           nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
         if (!cJSON_IsNull(item) && !right_kind(item, fields[hit].kind))
             return dv_fail(err, DV_ERR_VALUE, "the field '%s' must be %s", item->string, fields[hit].what);
     }
@@ -264,7 +278,9 @@ cJSON *dv_batch_submit_json(dv_migrate *m, const cJSON *o, dv_error *err)
 {
     if (!check_fields(o, err))
         return NULL;
-    size_t n = list_length(o, "accession_numbers") + list_length(o, "study_instance_uids") + list_length(o, "patient_ids"), used = 0;
+    size_t n = list_length(o, "accession_numbers") + list_length(o, "study_instance_uids") +
+               list_length(o, "patient_ids"),
+           used = 0;
     const char **room = calloc(n + 1, sizeof *room);
     if (!room) {
         dv_fail(err, DV_ERR_MEMORY, "out of memory for %zu seeds", n);
@@ -290,9 +306,11 @@ cJSON *dv_batch_submit_json(dv_migrate *m, const cJSON *o, dv_error *err)
     if (!ok)
         return NULL;
     cJSON *out = cJSON_CreateObject();
-    if (!out || !cJSON_AddNumberToObject(out, "batch", (double)made.id) || !cJSON_AddBoolToObject(out, "existed", made.existed) ||
+    if (!out || !cJSON_AddNumberToObject(out, "batch", (double)made.id) ||
+        !cJSON_AddBoolToObject(out, "existed", made.existed) ||
         !cJSON_AddNumberToObject(out, "entries", (double)made.entries) ||
-        !cJSON_AddNumberToObject(out, "duplicates", (double)made.duplicates) || !cJSON_AddNumberToObject(out, "blank", (double)made.blank)) {
+        !cJSON_AddNumberToObject(out, "duplicates", (double)made.duplicates) ||
+        !cJSON_AddNumberToObject(out, "blank", (double)made.blank)) {
         cJSON_Delete(out);
         dv_fail(err, DV_ERR_MEMORY, "out of memory; batch %lld was made", (long long)made.id);
         return NULL;

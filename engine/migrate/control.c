@@ -49,12 +49,15 @@ static bool set_pause(dv_db *db, order *o, bool on, dv_error *err)
         (on && !dv_db_exec(db, err, "INSERT INTO settings (name, value) VALUES ($1, '1')", "s", name)))
         return false;
     return dv_db_int(db, 0, &o->count, err,
-                     "SELECT count(*) FROM batches WHERE ended_at = 0 AND ($1 = '' OR source = $1)", "s", o->source ? o->source : "");
+                     "SELECT count(*) FROM batches WHERE ended_at = 0 AND ($1 = '' OR source = $1)", "s",
+                     o->source ? o->source : "");
 }
 
 bool dv_control_load(dv_migrate *m, dv_db *db, dv_error *err)
 {
-    dv_rows *r = dv_db_query(db, err, "SELECT name FROM settings WHERE value = '1' AND name >= 'migrate.paused' AND name < 'migrate.pausee'", "");
+    dv_rows *r = dv_db_query(
+        db, err, "SELECT name FROM settings WHERE value = '1' AND name >= 'migrate.paused' AND name < 'migrate.pausee'",
+        "");
     bool memory = false;
     pthread_mutex_lock(&m->lock);
     while (dv_rows_next(r)) {
@@ -79,13 +82,15 @@ bool dv_control_load(dv_migrate *m, dv_db *db, dv_error *err)
 enum { PAGE = 512 };
 
 /* Jobs of batch B in STATE become TO, through the one function that does. */
-static bool move_jobs(dv_db *db, int64_t batch, dv_job_state from, dv_job_state to, int64_t *count, int64_t now, dv_error *err)
+static bool move_jobs(dv_db *db, int64_t batch, dv_job_state from, dv_job_state to, int64_t *count, int64_t now,
+                      dv_error *err)
 {
     int64_t ids[PAGE];
     static const dv_job_change anew = {0};
     for (int n = PAGE; n == PAGE;) {
         n = 0;
-        dv_rows *r = dv_db_query(db, err, "SELECT id FROM jobs WHERE batch = $1 AND state = $2 LIMIT 512", "is", batch, dv_job_state_name(from));
+        dv_rows *r = dv_db_query(db, err, "SELECT id FROM jobs WHERE batch = $1 AND state = $2 LIMIT 512", "is", batch,
+                                 dv_job_state_name(from));
         while (n < PAGE && dv_rows_next(r))
             ids[n++] = dv_rows_int(r, 0);
         if (!dv_rows_close(r, err))
@@ -101,14 +106,17 @@ static bool move_jobs(dv_db *db, int64_t batch, dv_job_state from, dv_job_state 
 static bool cancel_batch(dv_db *db, int64_t batch, int64_t *count, int64_t now, dv_error *err)
 {
     for (int s = 0; s < DV_JOB_STATES; s++)
-        if (!dv_job_state_is_final((dv_job_state)s) && !move_jobs(db, batch, (dv_job_state)s, DV_JOB_CANCELLED, count, now, err))
+        if (!dv_job_state_is_final((dv_job_state)s) &&
+            !move_jobs(db, batch, (dv_job_state)s, DV_JOB_CANCELLED, count, now, err))
             return false;
     if (!dv_db_exec(db, err,
-                    "UPDATE entries SET state = 'cancelled', lease_owner = '', lease_until = 0 WHERE batch = $1 AND state = 'waiting'", "i",
-                    batch))
+                    "UPDATE entries SET state = 'cancelled', lease_owner = '', lease_until = 0 WHERE batch = $1 AND "
+                    "state = 'waiting'",
+                    "i", batch))
         return false;
     *count += dv_db_changes(db);
-    return dv_db_exec(db, err, "UPDATE batches SET cancelled = 1 WHERE id = $1", "i", batch) && dv_batch_settle(db, batch, now, err);
+    return dv_db_exec(db, err, "UPDATE batches SET cancelled = 1 WHERE id = $1", "i", batch) &&
+           dv_batch_settle(db, batch, now, err);
 }
 
 static bool retry_batch(dv_db *db, int64_t batch, int64_t *count, int64_t now, dv_error *err)
@@ -123,7 +131,8 @@ static bool retry_batch(dv_db *db, int64_t batch, int64_t *count, int64_t now, d
                     "i", batch))
         return false;
     *count += dv_db_changes(db);
-    return dv_db_exec(db, err, "UPDATE batches SET ended_at = 0, cancelled = 0, report = '' WHERE id = $1", "i", batch) &&
+    return dv_db_exec(db, err, "UPDATE batches SET ended_at = 0, cancelled = 0, report = '' WHERE id = $1", "i",
+                      batch) &&
            dv_batch_settle(db, batch, now, err);
 }
 
@@ -132,10 +141,11 @@ static bool each_batch(dv_db *db, order *o, dv_error *err)
     int64_t ids[PAGE], after = 0, now = dv_wall_us();
     for (int n = PAGE; n == PAGE;) {
         n = 0;
-        dv_rows *r = dv_db_query(db, err,
-                                 "SELECT id FROM batches WHERE id > $1 AND ($2 = 0 OR id = $2) AND ($3 = '' OR source = $3)"
-                                 " AND ($4 = 1 OR ended_at = 0) ORDER BY id LIMIT 512",
-                                 "iisi", after, o->batch, o->source ? o->source : "", (int64_t)(o->what == DV_CONTROL_RETRY));
+        dv_rows *r =
+            dv_db_query(db, err,
+                        "SELECT id FROM batches WHERE id > $1 AND ($2 = 0 OR id = $2) AND ($3 = '' OR source = $3)"
+                        " AND ($4 = 1 OR ended_at = 0) ORDER BY id LIMIT 512",
+                        "iisi", after, o->batch, o->source ? o->source : "", (int64_t)(o->what == DV_CONTROL_RETRY));
         while (n < PAGE && dv_rows_next(r))
             ids[n++] = dv_rows_int(r, 0);
         if (!dv_rows_close(r, err))
@@ -186,7 +196,8 @@ static void stop_runs(dv_migrate *m, const order *o)
     pthread_mutex_lock(&m->lock);
     for (int i = 0; i < m->worker_count; i++) {
         dv_worker *w = &m->workers[i];
-        if (w->run.job && (!o->batch || w->run.batch == o->batch) && (!o->source || dv_text_is(w->run.source, o->source))) {
+        if (w->run.job && (!o->batch || w->run.batch == o->batch) &&
+            (!o->source || dv_text_is(w->run.source, o->source))) {
             atomic_store(&w->cancel, true);
             pthread_cond_broadcast(&w->run.arrival);
         }
@@ -204,7 +215,8 @@ static void open_gates(dv_migrate *m, const order *o)
     pthread_mutex_unlock(&m->lock);
 }
 
-bool dv_migrate_control(dv_migrate *m, dv_control what, int64_t batch, const char *source, int64_t *count, dv_error *err)
+bool dv_migrate_control(dv_migrate *m, dv_control what, int64_t batch, const char *source, int64_t *count,
+                        dv_error *err)
 {
     order o = {.what = what, .batch = batch, .source = batch || !source || !source[0] ? NULL : source};
     if (!dv_catalog_write(m->catalog, true, write_order, &o, err))

@@ -13,15 +13,18 @@
 
 enum { CHUNK = 256, EMPTY_TRIES = 3, DAY = 86400 };
 
-bool dv_entry_claim(dv_db *db, const char *owner, const char *blocked, int64_t now, dv_arena *arena, dv_entry *out, bool *found, dv_error *err)
+bool dv_entry_claim(dv_db *db, const char *owner, const char *blocked, int64_t now, dv_arena *arena, dv_entry *out,
+                    bool *found, dv_error *err)
 {
     *found = false;
     *out = (dv_entry){0};
     bool memory = false;
     dv_rows *r = dv_db_query(
         db, err,
-        "SELECT e.id, b.id, b.source, e.kind, e.value, e.patient, b.priority, e.tries, e.peer_tries FROM batches b JOIN entries e ON e.id ="
-        " (SELECT q.id FROM entries q WHERE q.batch = b.id AND q.state = 'waiting' AND q.lease_owner = '' AND q.next_at <= $1"
+        "SELECT e.id, b.id, b.source, e.kind, e.value, e.patient, b.priority, e.tries, e.peer_tries FROM batches b "
+        "JOIN entries e ON e.id ="
+        " (SELECT q.id FROM entries q WHERE q.batch = b.id AND q.state = 'waiting' AND q.lease_owner = '' AND "
+        "q.next_at <= $1"
         " ORDER BY q.next_at, q.id LIMIT 1)"
         " WHERE b.ended_at = 0 AND b.paused = 0 AND b.cancelled = 0 AND replace($2, '|' || b.source || '|', '') = $2"
         " ORDER BY b.priority DESC, b.id LIMIT 1",
@@ -43,18 +46,19 @@ bool dv_entry_claim(dv_db *db, const char *owner, const char *blocked, int64_t n
         return false;
     if (memory)
         return dv_fail(err, DV_ERR_MEMORY, "out of memory for an entry");
-    return !*found || dv_db_exec(db, err, "UPDATE entries SET lease_owner = $2, lease_until = $3 WHERE id = $1", "isi", out->id, owner,
-                                 now + 3600 * 1000000LL);
+    return !*found || dv_db_exec(db, err, "UPDATE entries SET lease_owner = $2, lease_until = $3 WHERE id = $1", "isi",
+                                 out->id, owner, now + 3600 * 1000000LL);
 }
 
 bool dv_entry_settle(dv_db *db, const dv_entry *entry, const dv_entry_end *end, int64_t now, dv_error *err)
 {
     /* Cancelled meanwhile: it stays so. */
     return dv_db_exec(db, err,
-                      "UPDATE entries SET state = $2, error = $3, next_at = $4, tries = $5, peer_tries = $6, lease_owner = '', lease_until = 0"
+                      "UPDATE entries SET state = $2, error = $3, next_at = $4, tries = $5, peer_tries = $6, "
+                      "lease_owner = '', lease_until = 0"
                       " WHERE id = $1 AND state = 'waiting'",
-                      "istiii", entry->id, end->state, end->error.at ? end->error : DV_TEXT(""), end->next_at, (int64_t)end->tries,
-                      (int64_t)end->peer_tries) &&
+                      "istiii", entry->id, end->state, end->error.at ? end->error : DV_TEXT(""), end->next_at,
+                      (int64_t)end->tries, (int64_t)end->peer_tries) &&
            dv_batch_settle(db, entry->batch, now, err);
 }
 
@@ -80,15 +84,18 @@ typedef struct expansion {
 static bool write_answer(dv_db *db, const dv_entry *e, const answer *a, int64_t now, dv_error *err)
 {
     if (!dv_db_exec(db, err,
-                    "INSERT INTO jobs (batch, entry, source, study_uid, seed, state, priority, study_date, tries, peer_tries, next_at,"
-                    " lease_until, lease_owner, error, found, found_syntax, source_series, source_instances, here_series, here_instances,"
+                    "INSERT INTO jobs (batch, entry, source, study_uid, seed, state, priority, study_date, tries, "
+                    "peer_tries, next_at,"
+                    " lease_until, lease_owner, error, found, found_syntax, source_series, source_instances, "
+                    "here_series, here_instances,"
                     " explained, evidence, bytes, created_at, started_at, ended_at)"
-                    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0, 0, 0, '', $9, $10, $11, $12, $13, 0, 0, 0, '{}', 0, $14, 0, $15)"
+                    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0, 0, 0, '', $9, $10, $11, $12, $13, 0, 0, 0, '{}', "
+                    "0, $14, 0, $15)"
                     " ON CONFLICT (batch, study_uid) DO NOTHING",
                     "iitttsitsbtiiii", e->batch, e->id, e->source, a->uid, e->value.len ? e->value : a->uid,
                     a->mismatch ? "mismatch" : "queued", (int64_t)e->priority, a->date,
-                    a->mismatch ? "the source says that this study is another patient's than the seed's" : "", a->bytes, a->syntax, a->series,
-                    a->instances, now, a->mismatch ? now : (int64_t)0))
+                    a->mismatch ? "the source says that this study is another patient's than the seed's" : "", a->bytes,
+                    a->syntax, a->series, a->instances, now, a->mismatch ? now : (int64_t)0))
         return false;
     if (dv_db_changes(db) > 0)
         return true;
@@ -128,8 +135,8 @@ static bool flush(expansion *x)
 /* Some peers ignore a key they do not know and answer with everything. */
 static bool is_asked_for(const dv_entry *e, dv_dataset *ds)
 {
-    dv_tag tag = dv_text_is(e->kind, "accession")   ? DV_AccessionNumber
-                 : dv_text_is(e->kind, "study_uid") ? DV_StudyInstanceUID
+    dv_tag tag = dv_text_is(e->kind, "accession")    ? DV_AccessionNumber
+                 : dv_text_is(e->kind, "study_uid")  ? DV_StudyInstanceUID
                  : dv_text_is(e->kind, "patient_id") ? DV_PatientID
                                                      : 0;
     return tag == 0 || dv_text_equal(dv_text_trim(dv_dataset_raw(ds, tag)), e->value);
@@ -160,7 +167,8 @@ static bool on_answer(void *user, dv_dataset *ds, dv_text bytes, dv_text syntax)
         .syntax = dv_arena_text(&x->arena, syntax),
         .series = count_of(ds, DV_NumberOfStudyRelatedSeries),
         .instances = count_of(ds, DV_NumberOfStudyRelatedInstances),
-        .mismatch = x->entry->patient.len && !dv_text_equal(dv_text_trim(dv_dataset_raw(ds, DV_PatientID)), x->entry->patient),
+        .mismatch =
+            x->entry->patient.len && !dv_text_equal(dv_text_trim(dv_dataset_raw(ds, DV_PatientID)), x->entry->patient),
     };
     dv_text date = dv_text_trim(dv_dataset_raw(ds, DV_StudyDate));
     a->date = dv_arena_text(&x->arena, date.at ? date : DV_TEXT(""));
@@ -196,8 +204,8 @@ static void print_range(const range *r, char dates[32], char times[32])
     strftime(two, sizeof two, "%Y%m%d", &b);
     snprintf(dates, 32, "%s-%s", one, two);
     if (r->second[0] != 0 || r->second[1] != DAY - 1)
-        snprintf(times, 32, "%02d%02d%02d-%02d%02d%02d", r->second[0] / 3600, r->second[0] / 60 % 60, r->second[0] % 60, r->second[1] / 3600,
-                 r->second[1] / 60 % 60, r->second[1] % 60);
+        snprintf(times, 32, "%02d%02d%02d-%02d%02d%02d", r->second[0] / 3600, r->second[0] / 60 % 60, r->second[0] % 60,
+                 r->second[1] / 3600, r->second[1] / 60 % 60, r->second[1] % 60);
 }
 
 /* The halves of R, the newer one last (it is taken first). 0: one second cannot be split. */
@@ -248,7 +256,8 @@ static bool ask(expansion *x, const dv_source *source, const range *r, int64_t *
         {DV_StudyID, none},
         {DV_SpecificCharacterSet, none},
     };
-    return dv_links_find(&x->w->links, source, keys, sizeof keys / sizeof *keys, on_answer, x, answers, x->err) && !x->failed && flush(x);
+    return dv_links_find(&x->w->links, source, keys, sizeof keys / sizeof *keys, on_answer, x, answers, x->err) &&
+           !x->failed && flush(x);
 }
 
 /* *CAPPED: seconds that still had as many answers as the source gives; *SPLIT: that it had to be split at all. */
@@ -296,7 +305,8 @@ static const char *note_of(const expansion *x, int capped, bool was_split, dv_ar
     return note ? note : "";
 }
 
-bool dv_expand(dv_worker *w, const dv_entry *entry, const dv_source *source, dv_arena *arena, dv_entry_end *end, dv_error *err)
+bool dv_expand(dv_worker *w, const dv_entry *entry, const dv_source *source, dv_arena *arena, dv_entry_end *end,
+               dv_error *err)
 {
     expansion *x = dv_arena_zalloc(arena, 1, sizeof *x);
     if (!x)

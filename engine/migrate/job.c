@@ -23,12 +23,14 @@ static const struct {
 #define TO(s) (1u << DV_JOB_##s)
     [DV_JOB_QUEUED] = {"queued", false, false, TO(PREFLIGHT) | TO(CANCELLED)},
     [DV_JOB_PREFLIGHT] = {"preflight", false, true,
-                          TO(RETRIEVING) | TO(SKIPPED) | TO(COMPLETE) | TO(PARTIAL) | TO(EXCLUDED) | TO(EMPTY) | TO(FAILED) | TO(QUEUED) |
-                              TO(STAGING) | TO(CANCELLED)},
-    [DV_JOB_RETRIEVING] = {"retrieving", false, true, TO(VERIFYING) | TO(QUEUED) | TO(STAGING) | TO(FAILED) | TO(CANCELLED)},
+                          TO(RETRIEVING) | TO(SKIPPED) | TO(COMPLETE) | TO(PARTIAL) | TO(EXCLUDED) | TO(EMPTY) |
+                              TO(FAILED) | TO(QUEUED) | TO(STAGING) | TO(CANCELLED)},
+    [DV_JOB_RETRIEVING] = {"retrieving", false, true,
+                           TO(VERIFYING) | TO(QUEUED) | TO(STAGING) | TO(FAILED) | TO(CANCELLED)},
     [DV_JOB_STAGING] = {"staging", false, false, TO(PREFLIGHT) | TO(CANCELLED)},
     [DV_JOB_VERIFYING] = {"verifying", false, true,
-                          TO(COMPLETE) | TO(PARTIAL) | TO(EXCLUDED) | TO(EMPTY) | TO(FAILED) | TO(QUEUED) | TO(STAGING) | TO(CANCELLED)},
+                          TO(COMPLETE) | TO(PARTIAL) | TO(EXCLUDED) | TO(EMPTY) | TO(FAILED) | TO(QUEUED) |
+                              TO(STAGING) | TO(CANCELLED)},
     [DV_JOB_COMPLETE] = {"complete", true, false, 0},
     [DV_JOB_PARTIAL] = {"partial", true, false, TO(QUEUED)},
     [DV_JOB_FAILED] = {"failed", true, false, TO(QUEUED)},
@@ -66,31 +68,36 @@ bool dv_job_may(dv_job_state from, dv_job_state to)
     return (unsigned)from < DV_JOB_STATES && (unsigned)to < DV_JOB_STATES && (states[from].next >> to & 1u);
 }
 
-bool dv_job_set_state(dv_db *db, int64_t job, dv_job_state from, dv_job_state to, const dv_job_change *change, const char *owner, int64_t now,
-                      dv_error *err)
+bool dv_job_set_state(dv_db *db, int64_t job, dv_job_state from, dv_job_state to, const dv_job_change *change,
+                      const char *owner, int64_t now, dv_error *err)
 {
     if (!dv_job_may(from, to))
-        return dv_fail(err, DV_ERR_INTERNAL, "job %lld cannot go from %s to %s", (long long)job, dv_job_state_name(from),
-                       dv_job_state_name(to));
+        return dv_fail(err, DV_ERR_INTERNAL, "job %lld cannot go from %s to %s", (long long)job,
+                       dv_job_state_name(from), dv_job_state_name(to));
     int64_t until = states[to].leased ? now + LEASE_US : 0;
     int64_t ended = states[to].final ? now : 0;
     if (!dv_db_exec(db, err,
                     "UPDATE jobs SET state = $3, lease_owner = $4, lease_until = $5, ended_at = $6,"
-                    " started_at = CASE WHEN started_at = 0 AND $3 = 'preflight' THEN $7 ELSE started_at END WHERE id = $1 AND state = $2",
-                    "isssiii", job, dv_job_state_name(from), dv_job_state_name(to), states[to].leased ? owner : "", until, ended, now))
+                    " started_at = CASE WHEN started_at = 0 AND $3 = 'preflight' THEN $7 ELSE started_at END WHERE id "
+                    "= $1 AND state = $2",
+                    "isssiii", job, dv_job_state_name(from), dv_job_state_name(to), states[to].leased ? owner : "",
+                    until, ended, now))
         return false;
     if (dv_db_changes(db) != 1)
         return dv_fail(err, DV_ERR_CANCELLED, "job %lld is no longer %s", (long long)job, dv_job_state_name(from));
-    if (change && !dv_db_exec(db, err, "UPDATE jobs SET error = $2, next_at = $3, tries = $4, peer_tries = $5 WHERE id = $1", "itiii", job,
-                              change->error.at ? change->error : DV_TEXT(""), change->next_at, (int64_t)change->tries,
-                              (int64_t)change->peer_tries))
+    if (change &&
+        !dv_db_exec(db, err, "UPDATE jobs SET error = $2, next_at = $3, tries = $4, peer_tries = $5 WHERE id = $1",
+                    "itiii", job, change->error.at ? change->error : DV_TEXT(""), change->next_at,
+                    (int64_t)change->tries, (int64_t)change->peer_tries))
         return false;
     if (change && change->counted &&
         !dv_db_exec(db, err,
-                    "UPDATE jobs SET source_series = $2, source_instances = $3, here_series = $4, here_instances = $5, explained = $6,"
+                    "UPDATE jobs SET source_series = $2, source_instances = $3, here_series = $4, here_instances = $5, "
+                    "explained = $6,"
                     " bytes = $7, evidence = $8 WHERE id = $1",
-                    "iiiiiiit", job, change->source_series, change->source_instances, change->here_series, change->here_instances,
-                    change->explained, change->bytes, change->evidence.at ? change->evidence : DV_TEXT("{}")))
+                    "iiiiiiit", job, change->source_series, change->source_instances, change->here_series,
+                    change->here_instances, change->explained, change->bytes,
+                    change->evidence.at ? change->evidence : DV_TEXT("{}")))
         return false;
     return true;
 }
@@ -120,15 +127,17 @@ static bool find_best(dv_db *db, const char *blocked, int64_t now, int64_t *job,
 
 static bool read_job(dv_db *db, int64_t id, dv_arena *arena, dv_job *out, dv_error *err)
 {
-    dv_rows *r = dv_db_query(db, err,
-                             "SELECT j.batch, j.source, j.study_uid, j.seed, b.name, j.found, j.found_syntax, j.source_instances, j.tries,"
-                             " j.peer_tries, b.full_repull FROM jobs j JOIN batches b ON b.id = j.batch WHERE j.id = $1",
-                             "i", id);
+    dv_rows *r = dv_db_query(
+        db, err,
+        "SELECT j.batch, j.source, j.study_uid, j.seed, b.name, j.found, j.found_syntax, j.source_instances, j.tries,"
+        " j.peer_tries, b.full_repull FROM jobs j JOIN batches b ON b.id = j.batch WHERE j.id = $1",
+        "i", id);
     bool memory = false;
     *out = (dv_job){.id = id};
     if (dv_rows_next(r)) {
         out->batch = dv_rows_int(r, 0);
-        dv_text *texts[] = {&out->source, &out->study_uid, &out->seed, &out->batch_name, &out->found, &out->found_syntax};
+        dv_text *texts[] = {&out->source,     &out->study_uid, &out->seed,
+                            &out->batch_name, &out->found,     &out->found_syntax};
         for (int i = 0; i < 6; i++) {
             dv_text t = dv_rows_text(r, i + 1);
             *texts[i] = dv_arena_text(arena, t.at ? t : DV_TEXT(""));
@@ -145,7 +154,8 @@ static bool read_job(dv_db *db, int64_t id, dv_arena *arena, dv_job *out, dv_err
                   : out->batch || dv_fail(err, DV_ERR_INTERNAL, "job %lld has no batch", (long long)id);
 }
 
-bool dv_job_claim(dv_db *db, const char *owner, const char *blocked, int64_t now, dv_arena *arena, dv_job *out, bool *found, dv_error *err)
+bool dv_job_claim(dv_db *db, const char *owner, const char *blocked, int64_t now, dv_arena *arena, dv_job *out,
+                  bool *found, dv_error *err)
 {
     int64_t id;
     dv_job_state state = DV_JOB_QUEUED;
@@ -154,10 +164,12 @@ bool dv_job_claim(dv_db *db, const char *owner, const char *blocked, int64_t now
         return false;
     if (!id)
         return true;
-    if (!read_job(db, id, arena, out, err) || !dv_job_set_state(db, id, state, DV_JOB_PREFLIGHT, NULL, owner, now, err) ||
+    if (!read_job(db, id, arena, out, err) ||
+        !dv_job_set_state(db, id, state, DV_JOB_PREFLIGHT, NULL, owner, now, err) ||
         !dv_db_int(db, 0, &out->attempt, err, "SELECT count(*) + 1 FROM attempts WHERE job = $1", "i", id) ||
         !dv_db_int(db, 0, &out->attempt_id, err,
-                   "INSERT INTO attempts (job, number, source, started_at, ended_at, status, asked, completed, failed, warned, arrived, error)"
+                   "INSERT INTO attempts (job, number, source, started_at, ended_at, status, asked, completed, failed, "
+                   "warned, arrived, error)"
                    " VALUES ($1, $2, $3, $4, 0, 'open', 0, 0, 0, 0, 0, '') RETURNING id",
                    "iiti", id, out->attempt, out->source, now))
         return false;
@@ -168,10 +180,11 @@ bool dv_job_claim(dv_db *db, const char *owner, const char *blocked, int64_t now
 bool dv_attempt_close(dv_db *db, int64_t attempt, const dv_attempt_end *end, int64_t now, dv_error *err)
 {
     return dv_db_exec(db, err,
-                      "UPDATE attempts SET ended_at = $2, status = $3, asked = $4, completed = $5, failed = $6, warned = $7, arrived = $8,"
+                      "UPDATE attempts SET ended_at = $2, status = $3, asked = $4, completed = $5, failed = $6, warned "
+                      "= $7, arrived = $8,"
                       " error = $9 WHERE id = $1",
-                      "iisiiiiit", attempt, now, end->status, end->asked, end->completed, end->failed, end->warned, end->arrived,
-                      end->error.at ? end->error : DV_TEXT(""));
+                      "iisiiiiit", attempt, now, end->status, end->asked, end->completed, end->failed, end->warned,
+                      end->arrived, end->error.at ? end->error : DV_TEXT(""));
 }
 
 /* ---- after a stop ---- */
@@ -198,7 +211,8 @@ bool dv_jobs_recover(dv_db *db, int64_t now, int64_t *count, dv_error *err)
                 return false;
         *count += n;
     }
-    return dv_db_exec(db, err, "UPDATE attempts SET ended_at = $1, status = 'interrupted' WHERE ended_at = 0", "i", now) &&
+    return dv_db_exec(db, err, "UPDATE attempts SET ended_at = $1, status = 'interrupted' WHERE ended_at = 0", "i",
+                      now) &&
            dv_db_exec(db, err, "UPDATE entries SET lease_owner = '', lease_until = 0 WHERE lease_owner <> ''", "");
 }
 
@@ -208,14 +222,17 @@ bool dv_jobs_next_due(dv_db *db, const char *blocked, int64_t now, int64_t *due,
     *due = INT64_MAX;
     if (!dv_db_int(db, INT64_MAX, due, err,
                    "SELECT coalesce(min(j.next_at), 9223372036854775807) FROM batches b JOIN jobs j ON j.batch = b.id"
-                   " WHERE b.ended_at = 0 AND b.paused = 0 AND b.cancelled = 0 AND replace($1, '|' || b.source || '|', '') = $1"
+                   " WHERE b.ended_at = 0 AND b.paused = 0 AND b.cancelled = 0 AND replace($1, '|' || b.source || '|', "
+                   "'') = $1"
                    " AND j.state IN ('queued', 'staging') AND j.next_at > $2",
                    "si", blocked, now) ||
-        !dv_db_int(db, INT64_MAX, &entries, err,
-                   "SELECT coalesce(min(e.next_at), 9223372036854775807) FROM batches b JOIN entries e ON e.batch = b.id"
-                   " WHERE b.ended_at = 0 AND b.paused = 0 AND b.cancelled = 0 AND replace($1, '|' || b.source || '|', '') = $1"
-                   " AND e.state = 'waiting' AND e.lease_owner = '' AND e.next_at > $2",
-                   "si", blocked, now))
+        !dv_db_int(
+            db, INT64_MAX, &entries, err,
+            "SELECT coalesce(min(e.next_at), 9223372036854775807) FROM batches b JOIN entries e ON e.batch = b.id"
+            " WHERE b.ended_at = 0 AND b.paused = 0 AND b.cancelled = 0 AND replace($1, '|' || b.source || '|', '') = "
+            "$1"
+            " AND e.state = 'waiting' AND e.lease_owner = '' AND e.next_at > $2",
+            "si", blocked, now))
         return false;
     if (entries < *due)
         *due = entries;

@@ -32,15 +32,17 @@ typedef struct dv_migrate dv_migrate;
 /* Everything borrowed until dv_migrate_stop; 0 takes the default in brackets. */
 typedef struct dv_migrate_options {
     dv_catalog *catalog;
-    const char *aet;      /* ours: calling title, and the C-MOVE destination that the source must know */
-    const char *host;     /* ours as a source's administrator should enter it; NULL: the host's name */
-    uint16_t port;        /* ours, for the same text */
-    int workers;          /* threads, one association each [4]; never more than max_outbound; -1: none (tests drive by hand) */
-    int max_outbound;     /* associations to all sources together [10] */
-    int quiet_ms;         /* after the last arrival a retrieve is over [2000] */
-    int max_tries;        /* of a study that comes incomplete [5] */
-    int max_peer_tries;   /* of a source that cannot be reached [12]: about 8 minutes with the default backoff */
-    int backoff_ms;       /* first wait, doubled each time up to a minute [2000] */
+    const char *aet;  /* ours: calling title, and the C-MOVE destination that the source must know */
+    const char *host; /* ours as a source's administrator should enter it; NULL: the host's name */
+    uint16_t port;    /* ours, for the same text */
+    const char *tls_certificate, *tls_key,
+        *tls_ca; /* ours, for peers that are called by TLS and name none; NULL or "": none */
+    int workers; /* threads, one association each [4]; never more than max_outbound; -1: none (tests drive by hand) */
+    int max_outbound;   /* associations to all sources together [10] */
+    int quiet_ms;       /* after the last arrival a retrieve is over [2000] */
+    int max_tries;      /* of a study that comes incomplete [5] */
+    int max_peer_tries; /* of a source that cannot be reached [12]: about 8 minutes with the default backoff */
+    int backoff_ms;     /* first wait, doubled each time up to a minute [2000] */
 } dv_migrate_options;
 
 /* Voids the leases of an earlier process (this one holds the data directory's lock), puts its unfinished jobs back in the queue, closes
@@ -64,23 +66,25 @@ typedef struct dv_seeds {
 } dv_seeds;
 
 typedef struct dv_batch_request {
-    const char *name;        /* NULL: "SOURCE 2026-11-24 21:52" */
-    const char *source;      /* slug of an enabled peer that is no DestinationOnly */
+    const char *name;   /* NULL: "SOURCE 2026-11-24 21:52" */
+    const char *source; /* slug of an enabled peer that is no DestinationOnly */
     dv_seeds accessions, study_uids, patient_ids;
-    const char *patient_id;  /* beside accessions or study UIDs: whose they must be, an answer for another is a mismatch; alone: a seed */
-    bool all;                /* everything the source lists */
-    bool full_repull;        /* also what is here already */
-    int priority;            /* higher is earlier */
-    const char *external_id; /* (channel, external_id) again gives the batch of the first time; NULL or "": always a new one */
-    const char *channel;     /* "cli" "web" "webhook" ...; NULL: "cli" */
+    const char *
+        patient_id; /* beside accessions or study UIDs: whose they must be, an answer for another is a mismatch; alone: a seed */
+    bool all;         /* everything the source lists */
+    bool full_repull; /* also what is here already */
+    int priority;     /* higher is earlier */
+    const char
+        *external_id; /* (channel, external_id) again gives the batch of the first time; NULL or "": always a new one */
+    const char *channel; /* "cli" "web" "webhook" ...; NULL: "cli" */
 } dv_batch_request;
 
 typedef struct dv_batch_made {
     int64_t id;
-    bool existed;            /* by (channel, external_id): nothing was added */
-    int64_t entries;         /* seeds taken */
-    int64_t duplicates;      /* seeds dropped because they were there twice */
-    int64_t blank;           /* seeds dropped because nothing was in them */
+    bool existed;       /* by (channel, external_id): nothing was added */
+    int64_t entries;    /* seeds taken */
+    int64_t duplicates; /* seeds dropped because they were there twice */
+    int64_t blank;      /* seeds dropped because nothing was in them */
 } dv_batch_made;
 
 /* Durable when it returns. Seeds are trimmed. VALUE: a wildcard (* ? \) in a seed, a UID that is none, no seed at all; NOT_FOUND: no
@@ -94,7 +98,7 @@ cJSON *dv_batch_submit_json(dv_migrate *m, const cJSON *seed, dv_error *err);
 /* ---- control ---- */
 
 typedef enum dv_control {
-    DV_CONTROL_PAUSE,  /* nothing new is begun; what runs ends */
+    DV_CONTROL_PAUSE, /* nothing new is begun; what runs ends */
     DV_CONTROL_RESUME,
     DV_CONTROL_CANCEL, /* final: what waits and what runs becomes cancelled */
     DV_CONTROL_RETRY,  /* partial, failed, empty and cancelled jobs and failed or empty entries begin anew */
@@ -104,7 +108,8 @@ typedef enum dv_control {
 bool dv_control_of(const char *name, dv_control *out);
 /* For one batch (BATCH not 0), or a source (SOURCE not NULL), or all. *COUNT (may be NULL): batches paused, resumed; jobs and entries
  * cancelled, retried. Durable when it returns. NOT_FOUND: no such batch or source. A batch that was cancelled cannot be resumed, but retried. */
-bool dv_migrate_control(dv_migrate *m, dv_control what, int64_t batch, const char *source, int64_t *count, dv_error *err);
+bool dv_migrate_control(dv_migrate *m, dv_control what, int64_t batch, const char *source, int64_t *count,
+                        dv_error *err);
 
 /* ---- watch ---- */
 

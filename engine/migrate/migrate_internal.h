@@ -15,6 +15,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "dimse/scu.h"
+#include "ingest/outbound.h"
 #include "migrate/migrate.h"
 
 #include <pthread.h>
@@ -31,6 +32,7 @@ typedef struct dv_source {
     uint16_t port;
     int find_ms, move_ms, quiet_ms, find_limit, nearline_s;
     dv_depth evidence, move_level;
+    dv_peer_tls tls;
     bool single;  /* one association at a time */
     int capacity; /* jobs at a time, by max_associations and max_moves */
 } dv_source;
@@ -49,6 +51,7 @@ typedef struct dv_link {
 typedef struct dv_links {
     const char *calling;
     const atomic_bool *cancel;
+    dv_tls_files ours; /* for peers that are called by TLS */
     dv_link find, move;
 } dv_links;
 
@@ -61,10 +64,11 @@ typedef struct dv_key {
 typedef bool dv_each_answer(void *user, dv_dataset *ds, dv_text bytes, dv_text syntax);
 
 /* Study Root C-FIND; *COUNT (may be NULL) answers. A kept association that turns out dead is opened anew, once. */
-bool dv_links_find(dv_links *l, const dv_source *s, const dv_key *keys, size_t n, dv_each_answer *each, void *user, int64_t *count,
-                   dv_error *err);
-bool dv_links_move(dv_links *l, const dv_source *s, const char *destination, const dv_key *keys, size_t n, dv_arena *arena,
-                   void (*progress)(void *user, const dv_move_result *so_far), void *user, dv_move_result *out, dv_error *err);
+bool dv_links_find(dv_links *l, const dv_source *s, const dv_key *keys, size_t n, dv_each_answer *each, void *user,
+                   int64_t *count, dv_error *err);
+bool dv_links_move(dv_links *l, const dv_source *s, const char *destination, const dv_key *keys, size_t n,
+                   dv_arena *arena, void (*progress)(void *user, const dv_move_result *so_far), void *user,
+                   dv_move_result *out, dv_error *err);
 void dv_links_close(dv_links *l);
 /* An answer's bytes as a dataset in ARENA; CHARSET (may be NULL) is put where none is declared (DEFECTS P16). */
 dv_dataset *dv_answer_open(dv_text bytes, dv_text syntax, const char *charset, dv_arena *arena, dv_error *err);
@@ -72,8 +76,19 @@ dv_dataset *dv_answer_open(dv_text bytes, dv_text syntax, const char *charset, d
 /* ---- jobs (job.c) ---- */
 
 typedef enum dv_job_state {
-    DV_JOB_QUEUED, DV_JOB_PREFLIGHT, DV_JOB_RETRIEVING, DV_JOB_STAGING, DV_JOB_VERIFYING,
-    DV_JOB_COMPLETE, DV_JOB_PARTIAL, DV_JOB_FAILED, DV_JOB_SKIPPED, DV_JOB_EXCLUDED, DV_JOB_EMPTY, DV_JOB_MISMATCH, DV_JOB_CANCELLED,
+    DV_JOB_QUEUED,
+    DV_JOB_PREFLIGHT,
+    DV_JOB_RETRIEVING,
+    DV_JOB_STAGING,
+    DV_JOB_VERIFYING,
+    DV_JOB_COMPLETE,
+    DV_JOB_PARTIAL,
+    DV_JOB_FAILED,
+    DV_JOB_SKIPPED,
+    DV_JOB_EXCLUDED,
+    DV_JOB_EMPTY,
+    DV_JOB_MISMATCH,
+    DV_JOB_CANCELLED,
     DV_JOB_STATES
 } dv_job_state;
 
@@ -104,11 +119,12 @@ typedef struct dv_job_change {
 
 /* The one function that changes a job's state; inside a WORK. CANCELLED when the job is no longer in FROM (a person was quicker); INTERNAL
  * when the drawing has no such line. CHANGE NULL: error, tries and next_at stay. */
-bool dv_job_set_state(dv_db *db, int64_t job, dv_job_state from, dv_job_state to, const dv_job_change *change, const char *owner, int64_t now,
-                      dv_error *err);
+bool dv_job_set_state(dv_db *db, int64_t job, dv_job_state from, dv_job_state to, const dv_job_change *change,
+                      const char *owner, int64_t now, dv_error *err);
 /* The best job that may run: highest priority, then newest study, then first come; opens its attempt. BLOCKED is "|slug|slug|" of sources
  * that may not be asked now. *FOUND false when there is none. Inside a WORK; OUT in ARENA. */
-bool dv_job_claim(dv_db *db, const char *owner, const char *blocked, int64_t now, dv_arena *arena, dv_job *out, bool *found, dv_error *err);
+bool dv_job_claim(dv_db *db, const char *owner, const char *blocked, int64_t now, dv_arena *arena, dv_job *out,
+                  bool *found, dv_error *err);
 
 typedef struct dv_attempt_end {
     const char *status; /* a final state's name, "again", "interrupted", "unreachable" */
@@ -130,7 +146,8 @@ typedef struct dv_entry {
     int priority, tries, peer_tries;
 } dv_entry;
 
-bool dv_entry_claim(dv_db *db, const char *owner, const char *blocked, int64_t now, dv_arena *arena, dv_entry *out, bool *found, dv_error *err);
+bool dv_entry_claim(dv_db *db, const char *owner, const char *blocked, int64_t now, dv_arena *arena, dv_entry *out,
+                    bool *found, dv_error *err);
 typedef struct dv_entry_end {
     const char *state; /* waiting: again at next_at */
     dv_text error;
@@ -148,7 +165,15 @@ cJSON *dv_state_counts(dv_db *db, bool entries, int64_t batch, dv_error *err);
 
 /* ---- one study: what the source has, what is here (preflight.c, verify.c) ---- */
 
-typedef enum dv_fate { DV_FATE_MISSING, DV_FATE_STORED, DV_FATE_EXCLUDED, DV_FATE_REJECTED, DV_FATE_HELD, DV_FATE_UNREADABLE, DV_FATES } dv_fate;
+typedef enum dv_fate {
+    DV_FATE_MISSING,
+    DV_FATE_STORED,
+    DV_FATE_EXCLUDED,
+    DV_FATE_REJECTED,
+    DV_FATE_HELD,
+    DV_FATE_UNREADABLE,
+    DV_FATES
+} dv_fate;
 
 typedef struct dv_wanted {
     dv_text series, sop;
@@ -157,14 +182,14 @@ typedef struct dv_wanted {
 
 typedef struct dv_wanted_series {
     dv_text uid;
-    int64_t source;  /* instances the source says it has, -1: not said */
+    int64_t source; /* instances the source says it has, -1: not said */
     int64_t here, explained;
 } dv_wanted_series;
 
 typedef struct dv_evidence {
     dv_arena *arena;
-    char level;          /* 'A' instance UIDs, 'B' series counts, 'C' study count, 'D' nothing but the sub-operations */
-    dv_wanted *wanted;   /* A: sorted by SOP UID, each once */
+    char level;        /* 'A' instance UIDs, 'B' series counts, 'C' study count, 'D' nothing but the sub-operations */
+    dv_wanted *wanted; /* A: sorted by SOP UID, each once */
     size_t count, room;
     dv_wanted_series *series; /* A and B */
     size_t series_count, series_room;
@@ -173,15 +198,16 @@ typedef struct dv_evidence {
     /* here, by dv_evidence_compare */
     int64_t fates[DV_FATES]; /* A: of the wanted; else of all that is here under this study; [MISSING] by the level */
     int64_t here_series, bytes, beyond; /* beyond: here but not in the source's list */
-    char reason[256];        /* of the first rejected, held or unreadable one */
+    char reason[256];                   /* of the first rejected, held or unreadable one */
     /* the retrieve */
     bool moved;
-    dv_move_result move;     /* summed over its C-MOVEs; status of the worst */
+    dv_move_result move; /* summed over its C-MOVEs; status of the worst */
     int64_t asked, arrived;
 } dv_evidence;
 
 /* Asks the source, as deep as it can be asked. False only when it could not be asked at all. */
-bool dv_evidence_ask(dv_evidence *ev, dv_links *links, const dv_source *source, const dv_job *job, dv_arena *arena, dv_error *err);
+bool dv_evidence_ask(dv_evidence *ev, dv_links *links, const dv_source *source, const dv_job *job, dv_arena *arena,
+                     dv_error *err);
 /* Adds one instance or series; for dv_evidence_ask and tests. */
 void dv_evidence_add(dv_evidence *ev, dv_text series, dv_text sop);
 void dv_evidence_add_series(dv_evidence *ev, dv_text uid, int64_t instances);
@@ -226,8 +252,8 @@ typedef struct dv_gate {
     char slug[DV_SLUG];
     int running, capacity;
     bool paused;
-    int failures;          /* in a row: associations that did not come to be */
-    int64_t until_ms;      /* monotonic; not asked before */
+    int failures;     /* in a row: associations that did not come to be */
+    int64_t until_ms; /* monotonic; not asked before */
     char error[256];
 } dv_gate;
 
@@ -236,6 +262,7 @@ struct dv_migrate {
     dv_catalog *catalog;
     char aet[17], host[256];
     uint16_t port;
+    dv_tls_files tls; /* borrowed, as all of dv_migrate_options */
     int quiet_ms, max_tries, max_peer_tries, backoff_ms;
     char owner[96];
     int worker_count;
@@ -262,10 +289,12 @@ bool dv_migrate_is_stopping(dv_migrate *m);
 bool dv_worker_entry(dv_worker *w, bool *did);
 bool dv_worker_job(dv_worker *w, bool *did);
 /* Runs one claimed entry: asks and writes jobs. What became of it in *END (texts in ARENA); false: ERR, nothing was settled. */
-bool dv_expand(dv_worker *w, const dv_entry *entry, const dv_source *source, dv_arena *arena, dv_entry_end *end, dv_error *err);
+bool dv_expand(dv_worker *w, const dv_entry *entry, const dv_source *source, dv_arena *arena, dv_entry_end *end,
+               dv_error *err);
 /* C-MOVE of what EV says is missing, then waits until it is quiet. False: it could not be asked (EV.move has what was said). */
 bool dv_move_is_refused(uint16_t status); /* a failure status: not success, not a warning */
-bool dv_retrieve(dv_worker *w, const dv_job *job, const dv_source *source, dv_evidence *ev, dv_arena *arena, dv_error *err);
+bool dv_retrieve(dv_worker *w, const dv_job *job, const dv_source *source, dv_evidence *ev, dv_arena *arena,
+                 dv_error *err);
 /* Reads "migrate.paused" and "migrate.paused.SLUG" of settings into the gates; at start. */
 bool dv_control_load(dv_migrate *m, dv_db *db, dv_error *err);
 

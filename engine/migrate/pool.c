@@ -30,7 +30,8 @@ static bool depth(const cJSON *settings, const char *name, const char *deepest, 
     else if (strcmp(text, "study") == 0)
         *out = DV_DEPTH_STUDY;
     else
-        return dv_fail(err, DV_ERR_CONFIG, "the peer setting %s is '%s'; it is one of %s, series, study", name, text, deepest);
+        return dv_fail(err, DV_ERR_CONFIG, "the peer setting %s is '%s'; it is one of %s, series, study", name, text,
+                       deepest);
     return true;
 }
 
@@ -52,7 +53,8 @@ static bool usable(const dv_peer *peer, dv_text slug, dv_error *err)
     if (!peer->enabled)
         return dv_fail(err, DV_ERR_CONFIG, "the peer '%.*s' is disabled; enable it first", DV_ARG(slug));
     if (dv_text_is(peer->direction, "DestinationOnly"))
-        return dv_fail(err, DV_ERR_CONFIG, "the peer '%.*s' is a destination only; nothing is retrieved from it", DV_ARG(slug));
+        return dv_fail(err, DV_ERR_CONFIG, "the peer '%.*s' is a destination only; nothing is retrieved from it",
+                       DV_ARG(slug));
     return true;
 }
 
@@ -63,7 +65,9 @@ bool dv_source_load(dv_db *db, dv_text slug, int quiet_ms, dv_arena *arena, dv_s
     if (!dv_peer_get(db, slug, arena, &peer, &found, err))
         return false;
     if (!found)
-        return dv_fail(err, DV_ERR_NOT_FOUND, "there is no peer '%.*s'; `drover peers` lists them, `drover peers add` makes one", DV_ARG(slug));
+        return dv_fail(err, DV_ERR_NOT_FOUND,
+                       "there is no peer '%.*s'; `drover peers` lists them, `drover peers add` makes one",
+                       DV_ARG(slug));
     if (!usable(&peer, slug, err))
         return false;
     cJSON *settings = parse_settings(peer.settings);
@@ -87,8 +91,10 @@ bool dv_source_load(dv_db *db, dv_text slug, int quiet_ms, dv_arena *arena, dv_s
     const char *charset = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(settings, "charset"));
     if (charset && charset[0])
         out->charset = dv_arena_string(arena, dv_text_of(charset));
-    bool ok = depth(settings, "evidence", "instances", &out->evidence, err) && depth(settings, "move_level", "image", &out->move_level, err);
+    bool ok = depth(settings, "evidence", "instances", &out->evidence, err) &&
+              depth(settings, "move_level", "image", &out->move_level, err);
     cJSON_Delete(settings);
+    ok = ok && dv_peer_tls_of(peer.settings, arena, &out->tls, err);
     if (ok && (!out->slug || !out->aet || !out->host))
         ok = dv_fail(err, DV_ERR_MEMORY, "out of memory for the peer '%.*s'", DV_ARG(slug));
     return ok;
@@ -118,11 +124,13 @@ void dv_links_close(dv_links *l)
 
 static bool is_to(const dv_link *l, const dv_source *s)
 {
-    return strcmp(l->slug, s->slug) == 0 && strcmp(l->host, s->host) == 0 && strcmp(l->aet, s->aet) == 0 && l->port == s->port;
+    return strcmp(l->slug, s->slug) == 0 && strcmp(l->host, s->host) == 0 && strcmp(l->aet, s->aet) == 0 &&
+           l->port == s->port;
 }
 
 /* *KEPT: it was open already. */
-static bool open_link(dv_links *all, dv_link *l, const dv_source *s, const char *sop_class, int answer_ms, bool *kept, dv_error *err)
+static bool open_link(dv_links *all, dv_link *l, const dv_source *s, const char *sop_class, int answer_ms, bool *kept,
+                      dv_error *err)
 {
     *kept = l->a && is_to(l, s) && dv_association_is_alive(l->a);
     if (*kept)
@@ -130,12 +138,25 @@ static bool open_link(dv_links *all, dv_link *l, const dv_source *s, const char 
     close_link(l);
     if (s->single)
         close_link(l == &all->find ? &all->move : &all->find);
-    dv_target to = {.host = s->host, .port = s->port, .calling = all->calling, .called = s->aet, .answer_ms = answer_ms, .cancel = all->cancel};
+    dv_target to = {.host = s->host,
+                    .port = s->port,
+                    .calling = all->calling,
+                    .called = s->aet,
+                    .answer_ms = answer_ms,
+                    .cancel = all->cancel};
     dv_context_offer offer = {.sop_class = sop_class};
+    dv_tls *tls;
+    if (!dv_outbound_tls(&s->tls, &all->ours, &tls, err))
+        return dv_error_context(err, "the peer %s", s->slug);
+    to.tls = tls;
     l->a = dv_associate(&to, &offer, 1, err);
+    dv_tls_free(tls);
     if (!l->a && err->code == DV_ERR_UNSUPPORTED)
-        return dv_fail(err, DV_ERR_UNSUPPORTED, "%s (%s at %s:%u) accepts no Study Root %s from us; its administrator must allow it for AE title %s",
-                       s->slug, s->aet, s->host, s->port, strcmp(sop_class, DV_SOP_STUDY_FIND) == 0 ? "C-FIND" : "C-MOVE", all->calling);
+        return dv_fail(
+            err, DV_ERR_UNSUPPORTED,
+            "%s (%s at %s:%u) accepts no Study Root %s from us; its administrator must allow it for AE title %s",
+            s->slug, s->aet, s->host, s->port, strcmp(sop_class, DV_SOP_STUDY_FIND) == 0 ? "C-FIND" : "C-MOVE",
+            all->calling);
     if (!l->a)
         return false;
     dv_text_copy(dv_text_of(s->slug), l->slug, sizeof l->slug);
@@ -201,8 +222,8 @@ static bool is_lost(const dv_error *err)
     return err->code == DV_ERR_NETWORK || err->code == DV_ERR_ABORTED;
 }
 
-bool dv_links_find(dv_links *l, const dv_source *s, const dv_key *keys, size_t n, dv_each_answer *each, void *user, int64_t *count,
-                   dv_error *err)
+bool dv_links_find(dv_links *l, const dv_source *s, const dv_key *keys, size_t n, dv_each_answer *each, void *user,
+                   int64_t *count, dv_error *err)
 {
     dv_error own;
     err = err ? err : &own;
@@ -235,8 +256,9 @@ bool dv_links_find(dv_links *l, const dv_source *s, const dv_key *keys, size_t n
     return ok || dv_error_context(err, "C-FIND at %s", s->slug);
 }
 
-bool dv_links_move(dv_links *l, const dv_source *s, const char *destination, const dv_key *keys, size_t n, dv_arena *arena,
-                   void (*progress)(void *user, const dv_move_result *so_far), void *user, dv_move_result *out, dv_error *err)
+bool dv_links_move(dv_links *l, const dv_source *s, const char *destination, const dv_key *keys, size_t n,
+                   dv_arena *arena, void (*progress)(void *user, const dv_move_result *so_far), void *user,
+                   dv_move_result *out, dv_error *err)
 {
     dv_error own;
     err = err ? err : &own;

@@ -119,7 +119,8 @@ static bool ask_series(dv_evidence *ev, dv_links *links, const dv_source *source
     return dv_links_find(links, source, keys, sizeof keys / sizeof *keys, on_series, &g, NULL, err);
 }
 
-static bool ask_images(dv_evidence *ev, dv_links *links, const dv_source *source, dv_text study, dv_text series, dv_error *err)
+static bool ask_images(dv_evidence *ev, dv_links *links, const dv_source *source, dv_text study, dv_text series,
+                       dv_error *err)
 {
     gather g = {ev, series};
     const dv_key keys[] = {{DV_QueryRetrieveLevel, DV_TEXT("IMAGE")},
@@ -132,7 +133,8 @@ static bool ask_images(dv_evidence *ev, dv_links *links, const dv_source *source
 /* A refusal is an answer of sorts: ask less. Anything else means that the source cannot be asked now. */
 static bool is_refusal(const dv_error *err)
 {
-    return err->code == DV_ERR_PEER || err->code == DV_ERR_UNSUPPORTED || err->code == DV_ERR_MALFORMED || err->code == DV_ERR_TRUNCATED;
+    return err->code == DV_ERR_PEER || err->code == DV_ERR_UNSUPPORTED || err->code == DV_ERR_MALFORMED ||
+           err->code == DV_ERR_TRUNCATED;
 }
 
 static bool counts_are_known(const dv_evidence *ev)
@@ -148,7 +150,8 @@ static char without_images(const dv_evidence *ev)
     return counts_are_known(ev) ? 'B' : ev->study_count > 0 ? 'C' : 'D';
 }
 
-bool dv_evidence_ask(dv_evidence *ev, dv_links *links, const dv_source *source, const dv_job *job, dv_arena *arena, dv_error *err)
+bool dv_evidence_ask(dv_evidence *ev, dv_links *links, const dv_source *source, const dv_job *job, dv_arena *arena,
+                     dv_error *err)
 {
     *ev = (dv_evidence){.arena = arena, .study_count = job->source_instances};
     ev->move = (dv_move_result){.remaining = -1, .completed = -1, .failed = -1, .warning = -1};

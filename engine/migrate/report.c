@@ -118,17 +118,19 @@ static double sum_of(const cJSON *counts, const char *const *names)
 static bool add_inventory(dv_db *db, int64_t batch, cJSON *report, dv_error *err)
 {
     /* A count that the source gave too low is raised to what was seen, so that the sum always holds. */
-    dv_rows *r = dv_db_query(
-        db, err,
-        "SELECT count(*), coalesce(sum(CASE WHEN state IN ('complete', 'skipped') THEN 1 ELSE 0 END), 0),"
-        " coalesce(sum(CASE WHEN state IN ('excluded', 'empty') OR (state = 'partial' AND explained > 0"
-        "   AND here_instances + explained >= source_instances) THEN 1 ELSE 0 END), 0),"
-        " coalesce(sum(here_instances), 0), coalesce(sum(explained), 0),"
-        " coalesce(sum(CASE WHEN source_instances > here_instances + explained THEN source_instances - here_instances - explained ELSE 0 END), 0),"
-        " coalesce(sum(bytes), 0) FROM jobs WHERE batch = $1",
-        "i", batch);
+    dv_rows *r =
+        dv_db_query(db, err,
+                    "SELECT count(*), coalesce(sum(CASE WHEN state IN ('complete', 'skipped') THEN 1 ELSE 0 END), 0),"
+                    " coalesce(sum(CASE WHEN state IN ('excluded', 'empty') OR (state = 'partial' AND explained > 0"
+                    "   AND here_instances + explained >= source_instances) THEN 1 ELSE 0 END), 0),"
+                    " coalesce(sum(here_instances), 0), coalesce(sum(explained), 0),"
+                    " coalesce(sum(CASE WHEN source_instances > here_instances + explained THEN source_instances - "
+                    "here_instances - explained ELSE 0 END), 0),"
+                    " coalesce(sum(bytes), 0) FROM jobs WHERE batch = $1",
+                    "i", batch);
     if (dv_rows_next(r)) {
-        double all = (double)dv_rows_int(r, 0), complete = (double)dv_rows_int(r, 1), explained = (double)dv_rows_int(r, 2);
+        double all = (double)dv_rows_int(r, 0), complete = (double)dv_rows_int(r, 1),
+               explained = (double)dv_rows_int(r, 2);
         cJSON *studies = cJSON_AddObjectToObject(report, "studies");
         cJSON_AddNumberToObject(studies, "inventory", all);
         cJSON_AddNumberToObject(studies, "complete", complete);
@@ -149,10 +151,12 @@ static bool add_inventory(dv_db *db, int64_t batch, cJSON *report, dv_error *err
 
 static bool add_evidence_levels(dv_db *db, int64_t batch, cJSON *report, dv_error *err)
 {
-    dv_rows *r = dv_db_query(db, err,
-                             "SELECT level, count(*) FROM (SELECT CASE WHEN evidence LIKE '{\"stands_on\":\"_\"%' THEN substr(evidence, 15, 1)"
-                             " ELSE '-' END AS level FROM jobs WHERE batch = $1) AS levels GROUP BY level ORDER BY level",
-                             "i", batch);
+    dv_rows *r =
+        dv_db_query(db, err,
+                    "SELECT level, count(*) FROM (SELECT CASE WHEN evidence LIKE '{\"stands_on\":\"_\"%' THEN "
+                    "substr(evidence, 15, 1)"
+                    " ELSE '-' END AS level FROM jobs WHERE batch = $1) AS levels GROUP BY level ORDER BY level",
+                    "i", batch);
     cJSON *levels = cJSON_AddObjectToObject(report, "stands_on");
     while (dv_rows_next(r)) {
         char level[4];
@@ -183,7 +187,8 @@ bool dv_batch_settle(dv_db *db, int64_t batch, int64_t now, dv_error *err)
 {
     int64_t open = 1;
     if (!dv_db_int(db, 1, &open, err,
-                   "SELECT EXISTS (SELECT 1 FROM entries WHERE batch = $1 AND state = 'waiting') OR EXISTS (SELECT 1 FROM jobs WHERE batch = $1"
+                   "SELECT EXISTS (SELECT 1 FROM entries WHERE batch = $1 AND state = 'waiting') OR EXISTS (SELECT 1 "
+                   "FROM jobs WHERE batch = $1"
                    " AND state IN ('queued', 'preflight', 'retrieving', 'staging', 'verifying'))"
                    " OR NOT EXISTS (SELECT 1 FROM batches WHERE id = $1 AND ended_at = 0)",
                    "i", batch))
@@ -192,9 +197,10 @@ bool dv_batch_settle(dv_db *db, int64_t batch, int64_t now, dv_error *err)
         return true;
     cJSON *report = dv_batch_report(db, batch, err);
     char *text = report ? cJSON_PrintUnformatted(report) : NULL;
-    bool ok = text ? dv_db_exec(db, err, "UPDATE batches SET ended_at = $2, report = $3 WHERE id = $1", "iis", batch, now, text)
-                   : report ? dv_fail(err, DV_ERR_MEMORY, "out of memory for the report of batch %lld", (long long)batch)
-                            : false;
+    bool ok = text ? dv_db_exec(db, err, "UPDATE batches SET ended_at = $2, report = $3 WHERE id = $1", "iis", batch,
+                                now, text)
+              : report ? dv_fail(err, DV_ERR_MEMORY, "out of memory for the report of batch %lld", (long long)batch)
+                       : false;
     if (ok)
         dv_info("migrate", "batch %lld ended", (long long)batch);
     cJSON_free(text);
@@ -214,18 +220,21 @@ static bool add_counts(dv_db *db, cJSON *batch, dv_error *err)
 }
 
 static const char batch_kinds[] = "issibbsstt";
-#define BATCH_STATE                                                                                                                          \
-    "CASE WHEN b.cancelled = 1 THEN 'cancelled' WHEN b.ended_at > 0 THEN 'ended' WHEN b.paused = 1 OR EXISTS (SELECT 1 FROM settings s"      \
-    " WHERE s.value = '1' AND (s.name = 'migrate.paused' OR s.name = 'migrate.paused.' || b.source)) THEN 'paused' ELSE 'running' END"
-#define BATCH_COLUMNS                                                                                                                        \
-    "b.id AS batch, b.name, b.source, b.priority, b.full_repull <> 0 AS full_repull, b.paused <> 0 AS paused, " BATCH_STATE                  \
-    " AS state, b.channel, b.created_at, b.ended_at"
+#define BATCH_STATE                                                                                                    \
+    "CASE WHEN b.cancelled = 1 THEN 'cancelled' WHEN b.ended_at > 0 THEN 'ended' WHEN b.paused = 1 OR EXISTS (SELECT " \
+    "1 FROM settings s"                                                                                                \
+    " WHERE s.value = '1' AND (s.name = 'migrate.paused' OR s.name = 'migrate.paused.' || b.source)) THEN 'paused' "   \
+    "ELSE 'running' END"
+#define BATCH_COLUMNS                                                                                                  \
+    "b.id AS batch, b.name, b.source, b.priority, b.full_repull <> 0 AS full_repull, b.paused <> 0 AS "                \
+    "paused, " BATCH_STATE " AS state, b.channel, b.created_at, b.ended_at"
 
 cJSON *dv_batch_list_json(dv_db *db, int64_t after, int limit, dv_error *err)
 {
     cJSON *list = array_of(dv_db_query(db, err,
-                                       "SELECT " BATCH_COLUMNS " FROM batches b WHERE ($1 = 0 OR b.id < $1) ORDER BY b.id DESC LIMIT $2", "ii",
-                                       after, limit_of(limit)),
+                                       "SELECT " BATCH_COLUMNS
+                                       " FROM batches b WHERE ($1 = 0 OR b.id < $1) ORDER BY b.id DESC LIMIT $2",
+                                       "ii", after, limit_of(limit)),
                            batch_kinds, err);
     cJSON *b;
     cJSON_ArrayForEach(b, list) if (!add_counts(db, b, err))
@@ -238,7 +247,8 @@ cJSON *dv_batch_list_json(dv_db *db, int64_t after, int limit, dv_error *err)
 
 static cJSON *one_batch(dv_db *db, int64_t batch, dv_error *err)
 {
-    cJSON *list = array_of(dv_db_query(db, err, "SELECT " BATCH_COLUMNS " FROM batches b WHERE b.id = $1", "i", batch), batch_kinds, err);
+    cJSON *list = array_of(dv_db_query(db, err, "SELECT " BATCH_COLUMNS " FROM batches b WHERE b.id = $1", "i", batch),
+                           batch_kinds, err);
     cJSON *b = list ? cJSON_DetachItemFromArray(list, 0) : NULL;
     if (list && !b)
         dv_fail(err, DV_ERR_NOT_FOUND, "there is no batch %lld", (long long)batch);
@@ -250,12 +260,14 @@ cJSON *dv_batch_json(dv_db *db, int64_t batch, dv_error *err)
 {
     cJSON *b = one_batch(db, batch, err);
     bool ok = b && add_counts(db, b, err);
-    cJSON *errors = ok ? array_of(dv_db_query(db, err,
-                                              "SELECT kind, value, state, error, tries FROM entries WHERE batch = $1 AND error <> ''"
-                                              " ORDER BY id LIMIT 20",
-                                              "i", batch),
-                                  "sssis", err)
-                       : NULL;
+    cJSON *errors =
+        ok ? array_of(
+                 dv_db_query(db, err,
+                             "SELECT kind, value, state, error, tries FROM entries WHERE batch = $1 AND error <> ''"
+                             " ORDER BY id LIMIT 20",
+                             "i", batch),
+                 "sssis", err)
+           : NULL;
     ok = errors && add(b, "seed_errors", errors);
     cJSON *report = ok ? dv_batch_report(db, batch, err) : NULL;
     ok = report && add(b, "report", report);
@@ -267,24 +279,28 @@ cJSON *dv_batch_json(dv_db *db, int64_t batch, dv_error *err)
 
 cJSON *dv_batch_entries_json(dv_db *db, int64_t batch, const char *state, int64_t after, int limit, dv_error *err)
 {
-    return array_of(dv_db_query(db, err,
-                                "SELECT e.id AS entry, e.kind, e.value, e.patient, e.state, e.error, e.tries,"
-                                " (SELECT count(*) FROM jobs j WHERE j.batch = e.batch AND j.entry = e.id) AS jobs FROM entries e"
-                                " WHERE e.batch = $1 AND ($2 = '' OR e.state = $2) AND e.id > $3 ORDER BY e.id LIMIT $4",
-                                "isii", batch, state ? state : "", after, limit_of(limit)),
-                    "isssssii", err);
+    return array_of(
+        dv_db_query(db, err,
+                    "SELECT e.id AS entry, e.kind, e.value, e.patient, e.state, e.error, e.tries,"
+                    " (SELECT count(*) FROM jobs j WHERE j.batch = e.batch AND j.entry = e.id) AS jobs FROM entries e"
+                    " WHERE e.batch = $1 AND ($2 = '' OR e.state = $2) AND e.id > $3 ORDER BY e.id LIMIT $4",
+                    "isii", batch, state ? state : "", after, limit_of(limit)),
+        "isssssii", err);
 }
 
 static const char job_kinds[] = "iisssssiisiiiiiitttt";
-#define JOB_COLUMNS                                                                                                                          \
-    "j.id AS job, j.batch, j.source, j.study_uid, j.seed, j.state, j.study_date, j.priority, j.tries, j.error, j.source_series,"             \
-    " j.source_instances, j.here_series, j.here_instances, j.explained, j.bytes, j.created_at, j.started_at, j.ended_at,"                    \
+#define JOB_COLUMNS                                                                                                    \
+    "j.id AS job, j.batch, j.source, j.study_uid, j.seed, j.state, j.study_date, j.priority, j.tries, j.error, "       \
+    "j.source_series,"                                                                                                 \
+    " j.source_instances, j.here_series, j.here_instances, j.explained, j.bytes, j.created_at, j.started_at, "         \
+    "j.ended_at,"                                                                                                      \
     " CASE WHEN j.state IN ('queued', 'staging') THEN j.next_at ELSE 0 END AS next_at"
 
 cJSON *dv_batch_jobs_json(dv_db *db, int64_t batch, const char *state, int64_t after, int limit, dv_error *err)
 {
     return array_of(dv_db_query(db, err,
-                                "SELECT " JOB_COLUMNS " FROM jobs j WHERE j.batch = $1 AND ($2 = '' OR j.state = $2) AND j.id > $3"
+                                "SELECT " JOB_COLUMNS
+                                " FROM jobs j WHERE j.batch = $1 AND ($2 = '' OR j.state = $2) AND j.id > $3"
                                 " ORDER BY j.id LIMIT $4",
                                 "isii", batch, state ? state : "", after, limit_of(limit)),
                     job_kinds, err);
@@ -292,29 +308,37 @@ cJSON *dv_batch_jobs_json(dv_db *db, int64_t batch, const char *state, int64_t a
 
 cJSON *dv_job_json(dv_db *db, int64_t job, dv_error *err)
 {
-    cJSON *list = array_of(dv_db_query(db, err, "SELECT " JOB_COLUMNS " FROM jobs j WHERE j.id = $1", "i", job), job_kinds, err);
+    cJSON *list =
+        array_of(dv_db_query(db, err, "SELECT " JOB_COLUMNS " FROM jobs j WHERE j.id = $1", "i", job), job_kinds, err);
     cJSON *j = list ? cJSON_DetachItemFromArray(list, 0) : NULL;
     if (list && !j)
         dv_fail(err, DV_ERR_NOT_FOUND, "there is no job %lld", (long long)job);
     cJSON_Delete(list);
     if (!j)
         return NULL;
-    list = array_of(dv_db_query(db, err,
-                                "SELECT j.evidence, (SELECT count(*) FROM job_answers a WHERE a.job = j.id) AS further_answers FROM jobs j"
-                                " WHERE j.id = $1",
-                                "i", job),
-                    "ji", err);
+    list = array_of(
+        dv_db_query(
+            db, err,
+            "SELECT j.evidence, (SELECT count(*) FROM job_answers a WHERE a.job = j.id) AS further_answers FROM jobs j"
+            " WHERE j.id = $1",
+            "i", job),
+        "ji", err);
     cJSON *more = list ? cJSON_GetArrayItem(list, 0) : NULL;
-    const char *level = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(more, "evidence"), "stands_on"));
-    bool ok = more && add(j, "verdict_stands_on", cJSON_CreateString(level ? level : "")) && add(j, "evidence", cJSON_DetachItemFromObjectCaseSensitive(more, "evidence")) &&
+    const char *level = cJSON_GetStringValue(
+        cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(more, "evidence"), "stands_on"));
+    bool ok = more && add(j, "verdict_stands_on", cJSON_CreateString(level ? level : "")) &&
+              add(j, "evidence", cJSON_DetachItemFromObjectCaseSensitive(more, "evidence")) &&
               add(j, "further_answers", cJSON_DetachItemFromObjectCaseSensitive(more, "further_answers"));
     cJSON_Delete(list);
-    cJSON *attempts = ok ? array_of(dv_db_query(db, err,
-                                                "SELECT number, source, started_at, ended_at, status, asked, completed, failed, warned, arrived,"
-                                                " error FROM attempts WHERE job = $1 ORDER BY number",
-                                                "i", job),
-                                    "isttsiiiiis", err)
-                         : NULL;
+    cJSON *attempts =
+        ok ? array_of(
+                 dv_db_query(
+                     db, err,
+                     "SELECT number, source, started_at, ended_at, status, asked, completed, failed, warned, arrived,"
+                     " error FROM attempts WHERE job = $1 ORDER BY number",
+                     "i", job),
+                 "isttsiiiiis", err)
+           : NULL;
     if (attempts && add(j, "attempts", attempts))
         return j;
     cJSON_Delete(j);
@@ -372,12 +396,14 @@ static void look_at_runs(dv_migrate *m, int64_t batch, live *l)
 
 static bool add_sums(dv_db *db, int64_t batch, const live *l, cJSON *o, dv_error *err)
 {
-    dv_rows *r = dv_db_query(db, err,
-                             "SELECT coalesce(sum(j.source_instances), 0), coalesce(sum(j.here_instances), 0), coalesce(sum(j.explained), 0),"
-                             " coalesce(sum(j.bytes), 0), coalesce(sum(CASE WHEN j.ended_at = 0 AND j.source_instances > j.here_instances +"
-                             " j.explained THEN j.source_instances - j.here_instances - j.explained ELSE 0 END), 0) FROM batches b"
-                             " JOIN jobs j ON j.batch = b.id WHERE (b.id = $1 OR ($1 = 0 AND b.ended_at = 0))",
-                             "i", batch);
+    dv_rows *r = dv_db_query(
+        db, err,
+        "SELECT coalesce(sum(j.source_instances), 0), coalesce(sum(j.here_instances), 0), coalesce(sum(j.explained), "
+        "0),"
+        " coalesce(sum(j.bytes), 0), coalesce(sum(CASE WHEN j.ended_at = 0 AND j.source_instances > j.here_instances +"
+        " j.explained THEN j.source_instances - j.here_instances - j.explained ELSE 0 END), 0) FROM batches b"
+        " JOIN jobs j ON j.batch = b.id WHERE (b.id = $1 OR ($1 = 0 AND b.ended_at = 0))",
+        "i", batch);
     if (dv_rows_next(r)) {
         cJSON *instances = cJSON_AddObjectToObject(o, "instances");
         cJSON_AddNumberToObject(instances, "total", (double)dv_rows_int(r, 0));
@@ -397,17 +423,21 @@ static bool add_sums(dv_db *db, int64_t batch, const live *l, cJSON *o, dv_error
 /* What went wrong so far, the first few of each kind: seeds, then studies; those that are tried again too. */
 static bool add_problems(dv_db *db, int64_t batch, cJSON *o, dv_error *err)
 {
-    cJSON *seeds = array_of(dv_db_query(db, err,
-                                        "SELECT e.value AS seed, '' AS study_uid, e.state, e.error FROM entries e WHERE e.batch = $1"
-                                        " AND e.error <> '' LIMIT 5",
-                                        "i", batch),
-                            "ssss", err);
-    cJSON *jobs = seeds ? array_of(dv_db_query(db, err,
-                                               "SELECT j.seed, j.study_uid, j.state, j.error FROM jobs j WHERE j.batch = $1 AND j.error <> ''"
-                                               " LIMIT 5",
-                                               "i", batch),
-                                   "ssss", err)
-                        : NULL;
+    cJSON *seeds = array_of(
+        dv_db_query(db, err,
+                    "SELECT e.value AS seed, '' AS study_uid, e.state, e.error FROM entries e WHERE e.batch = $1"
+                    " AND e.error <> '' LIMIT 5",
+                    "i", batch),
+        "ssss", err);
+    cJSON *jobs =
+        seeds ? array_of(
+                    dv_db_query(
+                        db, err,
+                        "SELECT j.seed, j.study_uid, j.state, j.error FROM jobs j WHERE j.batch = $1 AND j.error <> ''"
+                        " LIMIT 5",
+                        "i", batch),
+                    "ssss", err)
+              : NULL;
     for (cJSON *j = NULL; jobs && (j = cJSON_DetachItemFromArray(jobs, 0));)
         cJSON_AddItemToArray(seeds, j);
     bool ok = jobs != NULL;
@@ -417,7 +447,8 @@ static bool add_problems(dv_db *db, int64_t batch, cJSON *o, dv_error *err)
 
 static void add_studies(cJSON *o, const cJSON *jobs)
 {
-    static const char *const done[] = {"complete", "partial", "failed", "skipped", "excluded", "empty", "mismatch", "cancelled", NULL};
+    static const char *const done[] = {"complete", "partial",  "failed",    "skipped", "excluded",
+                                       "empty",    "mismatch", "cancelled", NULL};
     static const char *const open[] = {"queued", "preflight", "retrieving", "staging", "verifying", NULL};
     double ended = sum_of(jobs, done), left = sum_of(jobs, open);
     cJSON *studies = cJSON_AddObjectToObject(o, "studies");
@@ -437,7 +468,8 @@ cJSON *dv_migrate_progress_json(dv_migrate *m, int64_t batch, dv_error *err)
             dv_fail(err, DV_ERR_MEMORY, "out of memory for the progress");
         return NULL;
     }
-    cJSON *entries = dv_state_counts(db, true, batch, err), *jobs = entries ? dv_state_counts(db, false, batch, err) : NULL;
+    cJSON *entries = dv_state_counts(db, true, batch, err),
+          *jobs = entries ? dv_state_counts(db, false, batch, err) : NULL;
     bool ok = entries && jobs;
     ok = (!entries || add(o, "entries", entries)) && ok;
     ok = (!jobs || add(o, "jobs", jobs)) && ok;
@@ -454,7 +486,8 @@ cJSON *dv_migrate_progress_json(dv_migrate *m, int64_t batch, dv_error *err)
     static const char *const waiting[] = {"waiting", NULL};
     bool ended = batch ? !cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(o, "ended_at"))
                        : ok && sum_of(entries, waiting) == 0 &&
-                             cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(o, "studies"), "open")) == 0;
+                             cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(
+                                 cJSON_GetObjectItemCaseSensitive(o, "studies"), "open")) == 0;
     if (ok && !state)
         cJSON_AddStringToObject(o, "state", ended ? "ended" : l.paused ? "paused" : "running");
     cJSON_AddBoolToObject(o, "ended", ended);

@@ -14,11 +14,11 @@
 #include <stdlib.h>
 
 enum {
-    MAX_MOVES = 32,      /* finer C-MOVEs for one study: more are slower than the whole study again */
-    MAX_SINGLE = 500,    /* instances asked for one by one */
-    SINGLE_TRY = 2,      /* ... when so many tries were in vain */
-    UIDS_A_MOVE = 100,   /* 100 UIDs are 6.5 KB: within every peer's limit seen */
-    STALLED_MS = 60000,  /* an instance that began to arrive and neither ends nor breaks off is waited for so long */
+    MAX_MOVES = 32,     /* finer C-MOVEs for one study: more are slower than the whole study again */
+    MAX_SINGLE = 500,   /* instances asked for one by one */
+    SINGLE_TRY = 2,     /* ... when so many tries were in vain */
+    UIDS_A_MOVE = 100,  /* 100 UIDs are 6.5 KB: within every peer's limit seen */
+    STALLED_MS = 60000, /* an instance that began to arrive and neither ends nor breaks off is waited for so long */
 };
 
 typedef struct retrieve {
@@ -60,7 +60,8 @@ static bool move(retrieve *r, const dv_key *keys, size_t n, dv_move_result *one,
     }
     if (one->status == 0xA801)
         return dv_fail(err, DV_ERR_CONFIG,
-                       "%s does not know our AE title %s as a move destination (A801): its administrator must add AE title %s, host %s, port %u",
+                       "%s does not know our AE title %s as a move destination (A801): its administrator must add AE "
+                       "title %s, host %s, port %u",
                        r->source->slug, r->w->m->aet, r->w->m->aet, r->w->m->host, r->w->m->port);
     return true;
 }
@@ -89,7 +90,8 @@ static int by_series(const void *a, const void *b)
 
 static bool one_by_one(const retrieve *r)
 {
-    return r->job->tries >= SINGLE_TRY && r->source->move_level == DV_DEPTH_INSTANCES && r->ev->fates[DV_FATE_MISSING] <= MAX_SINGLE;
+    return r->job->tries >= SINGLE_TRY && r->source->move_level == DV_DEPTH_INSTANCES &&
+           r->ev->fates[DV_FATE_MISSING] <= MAX_SINGLE;
 }
 
 static bool as_whole(const retrieve *r, const lack *l)
@@ -156,7 +158,8 @@ static bool move_lacks(retrieve *r, const lack *lacks, size_t count, bool *fine,
                                    {DV_SeriesInstanceUID, lacks[k].series},
                                    {DV_SOPInstanceUID, dv_buffer_as_text(&uids)}};
             dv_move_result one;
-            bool ok = uids.failed ? dv_fail(err, DV_ERR_MEMORY, "out of memory for a list of UIDs") : move(r, keys, whole ? 3 : 4, &one, err);
+            bool ok = uids.failed ? dv_fail(err, DV_ERR_MEMORY, "out of memory for a list of UIDs")
+                                  : move(r, keys, whole ? 3 : 4, &one, err);
             dv_buffer_free(&uids);
             if (!ok)
                 return false;
@@ -172,7 +175,8 @@ static bool ask_for_missing(retrieve *r, dv_error *err)
     lack *lacks = NULL;
     size_t count = 0, moves = 0;
     bool nothing_here = ev->fates[DV_FATE_MISSING] >= (int64_t)ev->count, fine = false;
-    if (ev->level == 'A' && (!nothing_here || one_by_one(r)) && !r->job->full_repull && r->source->move_level != DV_DEPTH_STUDY) {
+    if (ev->level == 'A' && (!nothing_here || one_by_one(r)) && !r->job->full_repull &&
+        r->source->move_level != DV_DEPTH_STUDY) {
         if (!list_lacks(r, &lacks, &count, &moves))
             return dv_fail(err, DV_ERR_MEMORY, "out of memory for what a study lacks");
         if (count && moves <= MAX_MOVES && !move_lacks(r, lacks, count, &fine, err))
@@ -238,7 +242,8 @@ static bool wait_until_quiet(retrieve *r, dv_error *err)
     return true;
 }
 
-bool dv_retrieve(dv_worker *w, const dv_job *job, const dv_source *source, dv_evidence *ev, dv_arena *arena, dv_error *err)
+bool dv_retrieve(dv_worker *w, const dv_job *job, const dv_source *source, dv_evidence *ev, dv_arena *arena,
+                 dv_error *err)
 {
     dv_migrate *m = w->m;
     retrieve r = {w, job, source, ev, arena};

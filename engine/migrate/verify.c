@@ -67,12 +67,14 @@ static dv_fate fate_of(dv_text state)
 /* Several rows may stand for one instance (another reason each time): the newest counts. One that is stored as well counts as stored. */
 static bool read_quarantine(dv_evidence *ev, dv_db *db, dv_text study_uid, dv_error *err)
 {
-    dv_rows *r = dv_db_query(
-        db, err,
-        "SELECT q.received_series_uid, q.received_sop_uid, q.state, q.reason, q.rule FROM quarantine q WHERE q.received_study_uid = $1"
-        " AND q.id = (SELECT max(n.id) FROM quarantine n WHERE n.received_sop_uid = q.received_sop_uid AND n.received_study_uid = $1)"
-        " AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.received_sop_uid = q.received_sop_uid)",
-        "t", study_uid);
+    dv_rows *r =
+        dv_db_query(db, err,
+                    "SELECT q.received_series_uid, q.received_sop_uid, q.state, q.reason, q.rule FROM quarantine q "
+                    "WHERE q.received_study_uid = $1"
+                    " AND q.id = (SELECT max(n.id) FROM quarantine n WHERE n.received_sop_uid = q.received_sop_uid AND "
+                    "n.received_study_uid = $1)"
+                    " AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.received_sop_uid = q.received_sop_uid)",
+                    "t", study_uid);
     while (dv_rows_next(r)) {
         dv_fate fate = fate_of(dv_rows_text(r, 2));
         int64_t before = ev->fates[fate];
@@ -110,10 +112,12 @@ bool dv_evidence_compare(dv_evidence *ev, dv_db *db, dv_text study_uid, dv_error
     else if (ev->level == 'C')
         ev->fates[DV_FATE_MISSING] = lacking(ev->study_count, here);
     /* By origins: rules may have stored it as several studies, or together with others. */
-    return dv_db_int(db, 0, &ev->here_series, err, "SELECT count(*) FROM origins WHERE received_study_uid = $1", "t", study_uid) &&
+    return dv_db_int(db, 0, &ev->here_series, err, "SELECT count(*) FROM origins WHERE received_study_uid = $1", "t",
+                     study_uid) &&
            dv_db_int(db, 0, &ev->bytes, err,
-                     "SELECT coalesce(sum(i.bytes), 0) FROM origins o JOIN instances i ON i.origin = o.id WHERE o.received_study_uid = $1", "t",
-                     study_uid);
+                     "SELECT coalesce(sum(i.bytes), 0) FROM origins o JOIN instances i ON i.origin = o.id WHERE "
+                     "o.received_study_uid = $1",
+                     "t", study_uid);
 }
 
 /* ---- what follows ---- */
@@ -131,7 +135,8 @@ int64_t dv_evidence_source_count(const dv_evidence *ev)
 
 int64_t dv_evidence_explained(const dv_evidence *ev)
 {
-    return ev->fates[DV_FATE_EXCLUDED] + ev->fates[DV_FATE_REJECTED] + ev->fates[DV_FATE_HELD] + ev->fates[DV_FATE_UNREADABLE];
+    return ev->fates[DV_FATE_EXCLUDED] + ev->fates[DV_FATE_REJECTED] + ev->fates[DV_FATE_HELD] +
+           ev->fates[DV_FATE_UNREADABLE];
 }
 
 bool dv_evidence_all_here(const dv_evidence *ev)
@@ -145,7 +150,10 @@ static void say_counts(const dv_evidence *ev, char *error, size_t size)
     const struct {
         dv_fate fate;
         const char *word;
-    } rest[] = {{DV_FATE_EXCLUDED, "excluded"}, {DV_FATE_REJECTED, "rejected"}, {DV_FATE_HELD, "held"}, {DV_FATE_UNREADABLE, "unreadable"},
+    } rest[] = {{DV_FATE_EXCLUDED, "excluded"},
+                {DV_FATE_REJECTED, "rejected"},
+                {DV_FATE_HELD, "held"},
+                {DV_FATE_UNREADABLE, "unreadable"},
                 {DV_FATE_MISSING, "missing"}};
     for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
         if (ev->fates[rest[i].fate] && n > 0 && (size_t)n < size)
@@ -195,7 +203,8 @@ static void add_instances(cJSON *root, const dv_evidence *ev)
     cJSON *missing = cJSON_AddArrayToObject(a, "missing");
     for (size_t i = 0, shown = 0; i < ev->count && shown < MISSING_SHOWN; i++)
         if (ev->wanted[i].fate == DV_FATE_MISSING) {
-            cJSON_AddItemToArray(missing, cJSON_CreateString(ev->wanted[i].sop.at)); /* the arena's copy has a terminator */
+            cJSON_AddItemToArray(missing,
+                                 cJSON_CreateString(ev->wanted[i].sop.at)); /* the arena's copy has a terminator */
             shown++;
         }
 }

@@ -52,7 +52,8 @@ int64_t dv_backoff_us(const dv_migrate *m, int n)
 /* The source could not be asked at all, as against: it said something that does not help. */
 static bool is_unreachable(const dv_error *err)
 {
-    return err->code == DV_ERR_NETWORK || err->code == DV_ERR_TIMEOUT || err->code == DV_ERR_ABORTED || err->code == DV_ERR_REJECTED;
+    return err->code == DV_ERR_NETWORK || err->code == DV_ERR_TIMEOUT || err->code == DV_ERR_ABORTED ||
+           err->code == DV_ERR_REJECTED;
 }
 
 /* What no repetition heals: a person must change something. */
@@ -138,7 +139,8 @@ static bool write_entry(dv_db *db, void *user, dv_error *err)
 static void entry_failed(dv_worker *w, const dv_entry *entry, const dv_error *err, dv_entry_end *end)
 {
     dv_migrate *m = w->m;
-    *end = (dv_entry_end){.state = "waiting", .error = dv_text_of(err->message), .tries = entry->tries, .peer_tries = entry->peer_tries};
+    *end = (dv_entry_end){
+        .state = "waiting", .error = dv_text_of(err->message), .tries = entry->tries, .peer_tries = entry->peer_tries};
     if (dv_migrate_is_stopping(m) || err->code == DV_ERR_CANCELLED)
         return; /* of a cancelled batch the row is `cancelled` already, and stays so */
     bool last;
@@ -277,12 +279,14 @@ static void settle_missing(settling *s, const dv_source *source, const dv_eviden
     /* Orthanc says C000 for a destination it does not know, others A801 or a success without anything. */
     if (ev->moved && ev->arrived == 0 && (ev->move.failed > 0 || dv_move_is_refused(ev->move.status)) && n < size)
         snprintf(text + n, size - n,
-                 "; %s sends us nothing (status %04X%s%s): its administrator must know AE title %s as a destination at host %s port %u, and it"
+                 "; %s sends us nothing (status %04X%s%s): its administrator must know AE title %s as a destination at "
+                 "host %s port %u, and it"
                  " must reach that port",
-                 source->slug, ev->move.status, ev->move.comment[0] ? ", " : "", ev->move.comment, m->aet, m->host, m->port);
+                 source->slug, ev->move.status, ev->move.comment[0] ? ", " : "", ev->move.comment, m->aet, m->host,
+                 m->port);
     else if (ev->moved && ev->move.status && ev->move.status != 0xB000 && n < size)
-        snprintf(text + n, size - n, "; its C-MOVE ended with status %04X%s%s", ev->move.status, ev->move.comment[0] ? ": " : "",
-                 ev->move.comment);
+        snprintf(text + n, size - n, "; its C-MOVE ended with status %04X%s%s", ev->move.status,
+                 ev->move.comment[0] ? ": " : "", ev->move.comment);
     s->change.tries = s->job->tries + 1;
     bool nothing_yet = source->nearline_s > 0 && ev->moved && ev->arrived == 0 && ev->move.failed <= 0;
     if (nothing_yet && s->change.tries < STAGING_TRIES) {
@@ -326,11 +330,12 @@ static void settle_error(settling *s, const dv_error *err)
 }
 
 /* The way of a study. *STATE is where it stands when it ends; true: TO is its verdict by EV, with TEXT. */
-static bool run_job(dv_worker *w, const dv_job *job, const dv_source *source, dv_evidence *ev, dv_arena *arena, dv_job_state *state,
-                    dv_job_state *to, char *text, size_t size, dv_error *err)
+static bool run_job(dv_worker *w, const dv_job *job, const dv_source *source, dv_evidence *ev, dv_arena *arena,
+                    dv_job_state *state, dv_job_state *to, char *text, size_t size, dv_error *err)
 {
     dv_db *db = dv_catalog_reader(w->m->catalog, err);
-    if (!db || !dv_evidence_ask(ev, &w->links, source, job, arena, err) || !dv_evidence_compare(ev, db, job->study_uid, err))
+    if (!db || !dv_evidence_ask(ev, &w->links, source, job, arena, err) ||
+        !dv_evidence_compare(ev, db, job->study_uid, err))
         return false;
     dv_gate_answered(w->m, source);
     *to = dv_evidence_verdict(ev, text, size);
@@ -428,7 +433,8 @@ static void wait_for_work(dv_worker *w, uint64_t seen)
     dv_error err;
     int64_t due = INT64_MAX, until = dv_mono_ms() + IDLE_MS, now = dv_wall_us();
     dv_db *db = dv_catalog_reader(m->catalog, &err);
-    if (dv_gates_blocked(m, &blocked, &until) && db && dv_jobs_next_due(db, blocked.at, now, &due, &err) && due != INT64_MAX) {
+    if (dv_gates_blocked(m, &blocked, &until) && db && dv_jobs_next_due(db, blocked.at, now, &due, &err) &&
+        due != INT64_MAX) {
         int64_t ms = dv_mono_ms() + (due > now ? (due - now) / 1000 + 1 : 0);
         if (ms < until)
             until = ms;
@@ -484,6 +490,7 @@ static int number_or(int given, int otherwise, int most)
 static void set_up(dv_migrate *m, const dv_migrate_options *o)
 {
     m->catalog = o->catalog;
+    m->tls = (dv_tls_files){o->tls_certificate, o->tls_key, o->tls_ca};
     snprintf(m->aet, sizeof m->aet, "%.16s", o->aet ? o->aet : "DROVER");
     char host[256] = "localhost";
     gethostname(host, sizeof host - 1);
@@ -511,6 +518,7 @@ static void set_up(dv_migrate *m, const dv_migrate_options *o)
         w->number = i;
         w->links.calling = m->aet;
         w->links.cancel = &w->cancel;
+        w->links.ours = m->tls;
         pthread_cond_init(&w->run.arrival, &monotonic);
     }
     pthread_condattr_destroy(&monotonic);

@@ -203,7 +203,8 @@ static bool test_set(const dv_rules *rules, const dv_rule_set *set, dv_buffer *r
         for (size_t at = 0, colons = 0; at + 1 < first.len && colons < 2; at++)
             if (first.at[at] == ':' && first.at[at + 1] == ' ' && ++colons == 2)
                 name.len = at;
-        return dv_fail(err, DV_ERR_RULE_LOAD, "%d of %d tests of the rules fail, the first in %.*s; 'drover rules test' shows them", failed,
+        return dv_fail(err, DV_ERR_RULE_LOAD,
+                       "%d of %d tests of the rules fail, the first in %.*s; 'drover rules test' shows them", failed,
                        passed + failed, (int)(name.len < 300 ? name.len : 300), name.at ? name.at : "");
     }
     return dv_fail(err, DV_ERR_RULE_LOAD, "the tests of the rules could not be run: %.*s",

@@ -66,7 +66,8 @@ static int64_t cpu_ns(clockid_t clock)
 /* A rule pays for what it uses: on a busy host it may stand still for long, and that is no fault of its. */
 static bool is_over(const slot *s, int64_t now)
 {
-    return now >= atomic_load(&s->deadline) && (cpu_ns(s->clock) >= atomic_load(&s->cpu_limit) || now >= atomic_load(&s->last_limit));
+    return now >= atomic_load(&s->deadline) &&
+           (cpu_ns(s->clock) >= atomic_load(&s->cpu_limit) || now >= atomic_load(&s->last_limit));
 }
 
 /* Signals whoever is over its time; returns how many are armed. A rule that was signalled is signalled again at the
@@ -191,7 +192,8 @@ bool dv_watchdog_arm(lua_State *L, int ms, dv_error *err)
     slot *s = mine;
     s->L = L;
     int64_t now = dv_mono_ms();
-    atomic_store(&s->cpu_limit, cpu_ns(s->clock == CLOCK_MONOTONIC ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID) + (int64_t)ms * 1000000);
+    atomic_store(&s->cpu_limit, cpu_ns(s->clock == CLOCK_MONOTONIC ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID) +
+                                    (int64_t)ms * 1000000);
     atomic_store(&s->last_limit, now + (int64_t)ms * WALL_FACTOR);
     atomic_store(&s->deadline, now + ms);
     unsigned long state = atomic_load(&s->state);

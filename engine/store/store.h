@@ -41,8 +41,9 @@ const char *dv_store_folder(const dv_store *store);
 
 /* What File Meta's private information says besides the seal. Borrowed. */
 typedef struct dv_object_note {
-    dv_text json;             /* {"source":..,"job":..,"generation":..,"received_at":..,"edits":[..],"findings":[..],"received":{..uids..}} */
-    dv_text received_header;  /* header as received, without bulk; absent when the stored header is the same */
+    dv_text
+        json; /* {"source":..,"job":..,"generation":..,"received_at":..,"edits":[..],"findings":[..],"received":{..uids..}} */
+    dv_text received_header; /* header as received, without bulk; absent when the stored header is the same */
 } dv_object_note;
 
 dv_object *dv_object_begin(dv_store *store, dv_area area, dv_error *err);
@@ -50,19 +51,20 @@ dv_object *dv_object_begin(dv_store *store, dv_area area, dv_error *err);
 int dv_store_spool(dv_store *store, dv_error *err);
 /* Preamble, meta (META's private fields are ours) and the header SPANS (NULL: deflated, all comes as body); bulk spans are copied from SPOOL
  * in order, one behind the other from its beginning, -1 without. RECEIVED_HASH is of the received header. */
-bool dv_object_head(dv_object *o, const dv_file_meta *meta, const dv_object_note *note, const dv_spans *spans, int spool,
-                    const uint8_t received_hash[DV_SHA256_BYTES], dv_error *err);
+bool dv_object_head(dv_object *o, const dv_file_meta *meta, const dv_object_note *note, const dv_spans *spans,
+                    int spool, const uint8_t received_hash[DV_SHA256_BYTES], dv_error *err);
 /* The same when a rule took bulk elements out: the k-th bulk span of SPANS begins at SPOOL_AT[k] of SPOOL. */
-bool dv_object_head_at(dv_object *o, const dv_file_meta *meta, const dv_object_note *note, const dv_spans *spans, int spool,
-                       const uint64_t *spool_at, const uint8_t received_hash[DV_SHA256_BYTES], dv_error *err);
+bool dv_object_head_at(dv_object *o, const dv_file_meta *meta, const dv_object_note *note, const dv_spans *spans,
+                       int spool, const uint64_t *spool_at, const uint8_t received_hash[DV_SHA256_BYTES],
+                       dv_error *err);
 /* The body as it arrives: hashed and written once. A call that failed leaves an object that can only be dropped. */
 bool dv_object_body(dv_object *o, const void *bytes, size_t n, dv_error *err);
 
 typedef struct dv_stored {
-    char path[512];           /* relative to the data directory: "objects/2026/..." */
-    uint64_t bytes;           /* of the file */
+    char path[512]; /* relative to the data directory: "objects/2026/..." */
+    uint64_t bytes; /* of the file */
     uint8_t received_hash[DV_SHA256_BYTES], header_hash[DV_SHA256_BYTES], body_hash[DV_SHA256_BYTES];
-    bool adopted;             /* an equal object was there already, was verified, and is taken instead */
+    bool adopted; /* an equal object was there already, was verified, and is taken instead */
 } dv_stored;
 
 /* The hash of the whole body, before finish: to ask the catalog whether the instance is known. No body may follow. */
@@ -80,12 +82,12 @@ bool dv_store_move(dv_store *store, const char *path, dv_area area, dv_stored *d
 
 /* What a stored file says of itself. Fields in ARENA. */
 typedef struct dv_sealed {
-    bool sealed;              /* false: no seal of ours, or zero: it was never finished */
+    bool sealed; /* false: no seal of ours, or zero: it was never finished */
     dv_file_meta meta;
     uint64_t dataset_bytes, header_bytes, body_bytes;
     uint8_t received_hash[DV_SHA256_BYTES], header_hash[DV_SHA256_BYTES], body_hash[DV_SHA256_BYTES];
     dv_text json;
-    dv_text received_header;  /* inflated; absent when equal to the stored header */
+    dv_text received_header; /* inflated; absent when equal to the stored header */
 } dv_sealed;
 
 /* BYTES are a file, or its beginning with the whole meta header. Not ours or not finished: `sealed` is false. MALFORMED when it is ours
@@ -96,7 +98,7 @@ bool dv_store_read_seal(const uint8_t *bytes, size_t len, dv_arena *arena, dv_se
 bool dv_store_verify(dv_store *store, const char *path, const dv_stored *row, dv_error *err);
 /* Every file of AREA in ten-minute folders not older than SINCE's (wall us, 0: all), in order of name. EACH gets the relative path, and ends
  * the walk by false, which is returned with its ERR. */
-bool dv_store_each(dv_store *store, dv_area area, int64_t since, bool (*each)(void *user, const char *path, dv_error *err), void *user,
-                   dv_error *err);
+bool dv_store_each(dv_store *store, dv_area area, int64_t since,
+                   bool (*each)(void *user, const char *path, dv_error *err), void *user, dv_error *err);
 
 #endif

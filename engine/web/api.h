@@ -17,8 +17,8 @@ dv_handler dv_api_catalog_info;
 /* api_rules.c */
 dv_handler dv_api_rules_publish, dv_api_rules_history;
 /* api_migrate.c */
-dv_handler dv_api_migrate_submit, dv_api_migrate_wait, dv_api_migrate_list, dv_api_migrate_show, dv_api_migrate_jobs, dv_api_migrate_job,
-    dv_api_migrate_control;
+dv_handler dv_api_migrate_submit, dv_api_migrate_wait, dv_api_migrate_list, dv_api_migrate_show, dv_api_migrate_jobs,
+    dv_api_migrate_job, dv_api_migrate_control;
 
 /* Adds T as a JSON string (bytes that are no UTF-8 replaced); absent: null. */
 void dv_json_text(cJSON *object, const char *name, dv_text t);

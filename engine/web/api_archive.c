@@ -160,7 +160,9 @@ bool dv_api_audit(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *e
     audited a = {cJSON_CreateArray(), true};
     bool ok = db && dv_query_instances(db, dv_text_of(uid), 0, collect_instance, &a, err);
     if (ok && cJSON_GetArraySize(a.list) == 0)
-        ok = dv_fail(err, DV_ERR_NOT_FOUND, "no instance, series or study %s is stored; 'drover quarantine list' shows what was kept out", uid);
+        ok =
+            dv_fail(err, DV_ERR_NOT_FOUND,
+                    "no instance, series or study %s is stored; 'drover quarantine list' shows what was kept out", uid);
     cJSON *row;
     while (ok && (row = cJSON_DetachItemFromArray(a.list, 0))) {
         int64_t id = (int64_t)cJSON_GetObjectItemCaseSensitive(row, "id")->valuedouble;
@@ -185,13 +187,14 @@ bool dv_api_audit_by_rule(dv_site *site, const cJSON *args, dv_reply *reply, dv_
 {
     (void)args;
     dv_db *db = dv_catalog_reader(site->catalog, err);
-    dv_rows *r = !db ? NULL
-                     : dv_db_query(db, err,
-                                   "SELECT rule, path, kind, count(DISTINCT instance), min(before), min(after), NULL FROM edits"
-                                   " GROUP BY rule, path, kind UNION ALL"
-                                   " SELECT rule, path, kind, count(DISTINCT instance), NULL, NULL, min(message) FROM findings"
-                                   " GROUP BY rule, path, kind ORDER BY 1, 2, 3",
-                                   "");
+    dv_rows *r =
+        !db ? NULL
+            : dv_db_query(db, err,
+                          "SELECT rule, path, kind, count(DISTINCT instance), min(before), min(after), NULL FROM edits"
+                          " GROUP BY rule, path, kind UNION ALL"
+                          " SELECT rule, path, kind, count(DISTINCT instance), NULL, NULL, min(message) FROM findings"
+                          " GROUP BY rule, path, kind ORDER BY 1, 2, 3",
+                          "");
     static const char *const names[] = {"rule", "attribute", "kind", NULL, "before", "after", "message"};
     bool ok = true;
     while (ok && dv_rows_next(r)) {
@@ -234,7 +237,8 @@ static bool fill_page(void *user, const dv_instance_row *i)
     dv_text_copy(i->sop_uid, p->item[p->count].sop_uid, sizeof p->item[0].sop_uid);
     dv_text_copy(i->path, s->path, sizeof s->path);
     s->bytes = (uint64_t)i->bytes;
-    if (i->received_hash.len == DV_SHA256_BYTES && i->header_hash.len == DV_SHA256_BYTES && i->body_hash.len == DV_SHA256_BYTES) {
+    if (i->received_hash.len == DV_SHA256_BYTES && i->header_hash.len == DV_SHA256_BYTES &&
+        i->body_hash.len == DV_SHA256_BYTES) {
         memcpy(s->received_hash, i->received_hash.at, DV_SHA256_BYTES);
         memcpy(s->header_hash, i->header_hash.at, DV_SHA256_BYTES);
         memcpy(s->body_hash, i->body_hash.at, DV_SHA256_BYTES);
@@ -291,7 +295,8 @@ bool dv_api_verify(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *
     cJSON_AddNumberToObject(sum, "seconds", (double)(dv_mono_ms() - started) / 1e3);
     if (!dv_reply_progress(reply, sum, err))
         return false;
-    return bad == 0 || dv_fail(err, DV_ERR_HASH, "%lld of %lld stored objects differ from their seal or row", (long long)bad, (long long)looked);
+    return bad == 0 || dv_fail(err, DV_ERR_HASH, "%lld of %lld stored objects differ from their seal or row",
+                               (long long)bad, (long long)looked);
 }
 
 /* ---- ingest: a folder tree ---- */
@@ -315,8 +320,14 @@ static cJSON *counts_json(const counts *c)
 static bool ingest_one(dv_site *site, const cJSON *args, const char *path, counts *c, dv_reply *reply, dv_error *err)
 {
     const char *rules = dv_args_text(args, "rules"), *source = dv_args_text(args, "source");
-    dv_arrival arrival = {.source = source ? source : "files", .calling = "", .called = "", .address = "", .channel = "files", .batch = "",
-                          .seed = "", .no_rules = rules && strcmp(rules, "none") == 0};
+    dv_arrival arrival = {.source = source ? source : "files",
+                          .calling = "",
+                          .called = "",
+                          .address = "",
+                          .channel = "files",
+                          .batch = "",
+                          .seed = "",
+                          .no_rules = rules && strcmp(rules, "none") == 0};
     dv_receipt receipt = {0};
     dv_error why = {0};
     dv_map map;
@@ -336,10 +347,11 @@ static bool ingest_one(dv_site *site, const cJSON *args, const char *path, count
         return true;
     cJSON *row = cJSON_CreateObject();
     dv_json_text(row, "file", dv_text_of(path));
-    cJSON_AddStringToObject(row, "kept", ok                               ? dv_kept_name(receipt.kept)
-                                         : why.code == DV_ERR_NOT_DICOM   ? "not_dicom"
-                                         : why.code == DV_ERR_UNSUPPORTED ? "dicomdir"
-                                                                          : "failed");
+    cJSON_AddStringToObject(row, "kept",
+                            ok                               ? dv_kept_name(receipt.kept)
+                            : why.code == DV_ERR_NOT_DICOM   ? "not_dicom"
+                            : why.code == DV_ERR_UNSUPPORTED ? "dicomdir"
+                                                             : "failed");
     dv_json_text(row, "reason", dv_text_of(ok ? receipt.reason : why.message));
     if (!dv_reply_row(reply, row, err))
         return false;
@@ -389,7 +401,8 @@ bool dv_api_ingest(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *
         if (e->fts_info != FTS_F)
             continue;
         if (dv_reply_cancelled(reply)) {
-            ok = dv_fail(err, DV_ERR_CANCELLED, "stopped after %lld files; what was stored is known when it is run again", (long long)c.files);
+            ok = dv_fail(err, DV_ERR_CANCELLED,
+                         "stopped after %lld files; what was stored is known when it is run again", (long long)c.files);
             break;
         }
         ok = ingest_one(site, args, e->fts_path, &c, reply, err);
@@ -401,5 +414,6 @@ bool dv_api_ingest(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *
     fts_close(walk);
     if (!ok || !dv_reply_progress(reply, counts_json(&c), err))
         return false;
-    return c.failed == 0 || dv_fail(err, DV_ERR_INCOMPLETE, "%lld of %lld files could not be taken", (long long)c.failed, (long long)c.files);
+    return c.failed == 0 || dv_fail(err, DV_ERR_INCOMPLETE, "%lld of %lld files could not be taken",
+                                    (long long)c.failed, (long long)c.files);
 }

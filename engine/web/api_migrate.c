@@ -39,7 +39,10 @@ static bool reply_list(dv_reply *reply, cJSON *list, dv_error *err)
 bool dv_api_migrate_list(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *err)
 {
     dv_db *db = dv_catalog_reader(site->catalog, err);
-    return db && reply_list(reply, dv_batch_list_json(db, dv_args_int(args, "after", 0), (int)dv_args_int(args, "limit", 0), err), err);
+    return db &&
+           reply_list(reply,
+                      dv_batch_list_json(db, dv_args_int(args, "after", 0), (int)dv_args_int(args, "limit", 0), err),
+                      err);
 }
 
 bool dv_api_migrate_show(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *err)
@@ -52,8 +55,10 @@ bool dv_api_migrate_show(dv_site *site, const cJSON *args, dv_reply *reply, dv_e
 bool dv_api_migrate_jobs(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *err)
 {
     dv_db *db = dv_catalog_reader(site->catalog, err);
-    return db && reply_list(reply, dv_batch_jobs_json(db, dv_args_int(args, "batch", 0), dv_args_text(args, "state"), dv_args_int(args, "after", 0),
-                                                      (int)dv_args_int(args, "limit", 0), err), err);
+    return db && reply_list(reply,
+                            dv_batch_jobs_json(db, dv_args_int(args, "batch", 0), dv_args_text(args, "state"),
+                                               dv_args_int(args, "after", 0), (int)dv_args_int(args, "limit", 0), err),
+                            err);
 }
 
 bool dv_api_migrate_job(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *err)
@@ -69,8 +74,10 @@ bool dv_api_migrate_control(dv_site *site, const cJSON *args, dv_reply *reply, d
     dv_control what;
     int64_t count = 0;
     if (!action || !dv_control_of(action, &what))
-        return dv_fail(err, DV_ERR_USAGE, "'%s' is no action; pause, resume, cancel and retry are", action ? action : "");
-    if (!dv_migrate_control(atomic_load(&site->migrate), what, dv_args_int(args, "batch", 0), dv_args_text(args, "source"), &count, err))
+        return dv_fail(err, DV_ERR_USAGE, "'%s' is no action; pause, resume, cancel and retry are",
+                       action ? action : "");
+    if (!dv_migrate_control(atomic_load(&site->migrate), what, dv_args_int(args, "batch", 0),
+                            dv_args_text(args, "source"), &count, err))
         return false;
     cJSON *row = cJSON_CreateObject();
     cJSON_AddNumberToObject(row, "count", (double)count);

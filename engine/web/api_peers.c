@@ -2,6 +2,7 @@
 #include "catalog/peers.h"
 #include "dicom/json.h"
 #include "dimse/scu.h"
+#include "ingest/outbound.h"
 #include "web/api.h"
 
 #include <stdio.h>
@@ -120,10 +121,20 @@ static dv_association *associate(dv_site *site, const cJSON *args, const char *s
         ok = dv_fail(err, DV_ERR_NOT_FOUND, "there is no peer '%s'; 'drover peers list' shows them", slug ? slug : "");
     dv_association *a = NULL;
     if (ok) {
-        dv_target to = {.host = peer.host.at, .port = (uint16_t)peer.port, .calling = dv_config_text(site->config, "dimse.aet"),
-                        .called = peer.aet.at, .answer_ms = answer_ms};
+        dv_target to = {.host = peer.host.at,
+                        .port = (uint16_t)peer.port,
+                        .calling = dv_config_text(site->config, "dimse.aet"),
+                        .called = peer.aet.at,
+                        .answer_ms = answer_ms};
         dv_context_offer offer = {.sop_class = sop_class};
-        a = dv_associate(&to, &offer, 1, err);
+        dv_tls_files ours = dv_site_tls(site);
+        dv_peer_tls how;
+        dv_tls *tls = NULL;
+        if (dv_peer_tls_of(peer.settings, &arena, &how, err) && dv_outbound_tls(&how, &ours, &tls, err)) {
+            to.tls = tls;
+            a = dv_associate(&to, &offer, 1, err);
+        }
+        dv_tls_free(tls);
         if (a && dv_accepted_syntax(a, sop_class).at == NULL) {
             dv_fail(err, DV_ERR_PEER, "%s answers, but does not offer %s", slug, sop_class);
             dv_release(a);
@@ -172,7 +183,8 @@ static bool each_answer(void *user, dv_text identifier)
     dv_dataset *ds = dv_index_all(&ix, &arena, a->encoding, (const uint8_t *)identifier.at, identifier.len, a->err)
                          ? dv_dataset_open(&arena, &ix, a->err)
                          : NULL;
-    a->ok = ds && dv_json_write(ds, NULL, (dv_json_options){0}, &json, a->err) && dv_reply_row(a->reply, cJSON_Parse(json.at), a->err);
+    a->ok = ds && dv_json_write(ds, NULL, (dv_json_options){0}, &json, a->err) &&
+            dv_reply_row(a->reply, cJSON_Parse(json.at), a->err);
     a->count++;
     dv_buffer_free(&json);
     dv_arena_free(&arena);
@@ -180,13 +192,24 @@ static bool each_answer(void *user, dv_text identifier)
 }
 
 /* Keys that are returned when nobody asks for others (PS3.4 C.6.2.1.2). */
-static const dv_tag usual_keys[] = {DV_StudyDate, DV_StudyTime, DV_AccessionNumber, DV_ModalitiesInStudy, DV_StudyDescription, DV_PatientName,
-                                    DV_PatientID, DV_PatientBirthDate, DV_PatientSex, DV_StudyInstanceUID, DV_StudyID,
-                                    DV_NumberOfStudyRelatedSeries, DV_NumberOfStudyRelatedInstances};
+static const dv_tag usual_keys[] = {DV_StudyDate,
+                                    DV_StudyTime,
+                                    DV_AccessionNumber,
+                                    DV_ModalitiesInStudy,
+                                    DV_StudyDescription,
+                                    DV_PatientName,
+                                    DV_PatientID,
+                                    DV_PatientBirthDate,
+                                    DV_PatientSex,
+                                    DV_StudyInstanceUID,
+                                    DV_StudyID,
+                                    DV_NumberOfStudyRelatedSeries,
+                                    DV_NumberOfStudyRelatedInstances};
 
 static bool build_query(dv_dataset *query, const cJSON *keys, dv_error *err)
 {
-    if (!dv_dataset_put(query, DV_QueryRetrieveLevel, DV_TEXT("STUDY"), err) || !dv_dataset_put(query, DV_SpecificCharacterSet, DV_TEXT("ISO_IR 192"), err))
+    if (!dv_dataset_put(query, DV_QueryRetrieveLevel, DV_TEXT("STUDY"), err) ||
+        !dv_dataset_put(query, DV_SpecificCharacterSet, DV_TEXT("ISO_IR 192"), err))
         return false;
     for (size_t i = 0; i < sizeof usual_keys / sizeof *usual_keys; i++)
         if (!dv_dataset_put(query, usual_keys[i], DV_TEXT(""), err))

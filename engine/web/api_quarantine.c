@@ -4,14 +4,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define COLUMNS                                                                                                                              \
-    "id, state, reason, stage, rule, file, line, received_sop_uid, received_study_uid, received_patient_id, received_accession, sop_class, " \
+#define COLUMNS                                                                                                        \
+    "id, state, reason, stage, rule, file, line, received_sop_uid, received_study_uid, received_patient_id, "          \
+    "received_accession, sop_class, "                                                                                  \
     "transfer_syntax, path, bytes, generation, job, source, first_at, last_at, repeats, findings"
 
 static cJSON *row_json(const dv_rows *r)
 {
-    static const char *const texts[] = {"state", "reason", "stage", "rule", "file", NULL, "received_sop_uid", "received_study_uid",
-                                        "received_patient_id", "received_accession", "sop_class", "transfer_syntax", "path"};
+    static const char *const texts[] = {"state",
+                                        "reason",
+                                        "stage",
+                                        "rule",
+                                        "file",
+                                        NULL,
+                                        "received_sop_uid",
+                                        "received_study_uid",
+                                        "received_patient_id",
+                                        "received_accession",
+                                        "sop_class",
+                                        "transfer_syntax",
+                                        "path"};
     cJSON *row = cJSON_CreateObject();
     cJSON_AddNumberToObject(row, "id", (double)dv_rows_int(r, 0));
     for (int i = 0; i < (int)(sizeof texts / sizeof *texts); i++)
@@ -35,12 +47,15 @@ static cJSON *row_json(const dv_rows *r)
 bool dv_api_quarantine_list(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *err)
 {
     dv_db *db = dv_catalog_reader(site->catalog, err);
-    dv_rows *r = !db ? NULL
-                     : dv_db_query(db, err,
-                                   "SELECT " COLUMNS " FROM quarantine WHERE id > $1 AND ($2 IS NULL OR state = $2) AND ($3 IS NULL OR rule = $3)"
-                                   " AND ($4 IS NULL OR received_study_uid = $4) AND ($5 IS NULL OR source = $5) ORDER BY id LIMIT $6",
-                                   "issssi", dv_args_int(args, "after", 0), dv_args_text(args, "state"), dv_args_text(args, "rule"),
-                                   dv_args_text(args, "study"), dv_args_text(args, "source"), dv_args_int(args, "limit", 100));
+    dv_rows *r =
+        !db ? NULL
+            : dv_db_query(
+                  db, err,
+                  "SELECT " COLUMNS
+                  " FROM quarantine WHERE id > $1 AND ($2 IS NULL OR state = $2) AND ($3 IS NULL OR rule = $3)"
+                  " AND ($4 IS NULL OR received_study_uid = $4) AND ($5 IS NULL OR source = $5) ORDER BY id LIMIT $6",
+                  "issssi", dv_args_int(args, "after", 0), dv_args_text(args, "state"), dv_args_text(args, "rule"),
+                  dv_args_text(args, "study"), dv_args_text(args, "source"), dv_args_int(args, "limit", 100));
     bool ok = true;
     while (ok && dv_rows_next(r))
         ok = dv_reply_row(reply, row_json(r), err);
@@ -49,7 +64,9 @@ bool dv_api_quarantine_list(dv_site *site, const cJSON *args, dv_reply *reply, d
 
 static bool not_there(int64_t id, dv_error *err)
 {
-    return dv_fail(err, DV_ERR_NOT_FOUND, "there is nothing with the number %lld in quarantine; 'drover quarantine list' shows what is", (long long)id);
+    return dv_fail(err, DV_ERR_NOT_FOUND,
+                   "there is nothing with the number %lld in quarantine; 'drover quarantine list' shows what is",
+                   (long long)id);
 }
 
 bool dv_api_quarantine_show(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *err)
@@ -66,11 +83,13 @@ static bool chosen(dv_site *site, const cJSON *args, int64_t after, int64_t *ids
 {
     *count = 0;
     dv_db *db = dv_catalog_reader(site->catalog, err);
-    dv_rows *r = !db ? NULL
-                     : dv_db_query(db, err,
-                                   "SELECT id FROM quarantine WHERE id > $1 AND ($2 IS NULL OR rule = $2) AND ($3 IS NULL OR state = $3)"
-                                   " ORDER BY id LIMIT $4",
-                                   "issi", after, dv_args_text(args, "rule"), dv_args_text(args, "state"), (int64_t)most);
+    dv_rows *r =
+        !db ? NULL
+            : dv_db_query(
+                  db, err,
+                  "SELECT id FROM quarantine WHERE id > $1 AND ($2 IS NULL OR rule = $2) AND ($3 IS NULL OR state = $3)"
+                  " ORDER BY id LIMIT $4",
+                  "issi", after, dv_args_text(args, "rule"), dv_args_text(args, "state"), (int64_t)most);
     while (dv_rows_next(r))
         ids[(*count)++] = dv_rows_int(r, 0);
     return dv_rows_close(r, err);
@@ -126,5 +145,6 @@ bool dv_api_quarantine_delete(dv_site *site, const cJSON *args, dv_reply *reply,
 {
     (void)reply;
     int64_t id = dv_args_int(args, "id", 0);
-    return id ? dv_ingest_discard(site->ingest, id, err) : dv_fail(err, DV_ERR_USAGE, "which number? 'drover quarantine list' shows them");
+    return id ? dv_ingest_discard(site->ingest, id, err)
+              : dv_fail(err, DV_ERR_USAGE, "which number? 'drover quarantine list' shows them");
 }

@@ -18,7 +18,8 @@ bool dv_api_rules_history(dv_site *site, const cJSON *args, dv_reply *reply, dv_
     dv_db *db = dv_catalog_reader(site->catalog, err);
     dv_rows *r = !db ? NULL
                      : dv_db_query(db, err,
-                                   "SELECT number, hash, who, note, created_at, (SELECT count(*) FROM generation_files WHERE generation = number)"
+                                   "SELECT number, hash, who, note, created_at, (SELECT count(*) FROM generation_files "
+                                   "WHERE generation = number)"
                                    " FROM generations ORDER BY number DESC LIMIT $1",
                                    "i", dv_args_int(args, "limit", 50));
     bool ok = true;

@@ -36,9 +36,10 @@ bool dv_api_status(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *
     const struct {
         const char *name;
         int64_t n;
-    } totals[] = {{"patients", t.patients}, {"studies", t.studies}, {"series", t.series}, {"instances", t.instances}, {"bytes", t.bytes},
-                  {"rejected", t.rejected}, {"held", t.held}, {"excluded", t.excluded}, {"unreadable", t.unreadable},
-                  {"duplicates", t.duplicates}};
+    } totals[] = {
+        {"patients", t.patients},     {"studies", t.studies},      {"series", t.series}, {"instances", t.instances},
+        {"bytes", t.bytes},           {"rejected", t.rejected},    {"held", t.held},     {"excluded", t.excluded},
+        {"unreadable", t.unreadable}, {"duplicates", t.duplicates}};
     for (size_t i = 0; i < sizeof totals / sizeof *totals; i++)
         cJSON_AddNumberToObject(row, totals[i].name, (double)totals[i].n);
     return dv_reply_row(reply, row, err);

@@ -17,8 +17,8 @@
 enum { LINE_MOST = 64 * 1024 * 1024 }; /* a batch of a million accession numbers fits */
 
 struct dv_reply {
-    int fd;                      /* -1: in-process */
-    dv_on_line *on_line;         /* in-process only */
+    int fd;              /* -1: in-process */
+    dv_on_line *on_line; /* in-process only */
     void *user;
     const atomic_bool *stopping; /* may be NULL */
     bool gone;
@@ -30,7 +30,7 @@ typedef struct dv_control_listener {
     char path[4200];
     pthread_t thread;
     atomic_bool stopping;
-    pthread_mutex_t lock;  /* guards `running` and `fds` */
+    pthread_mutex_t lock; /* guards `running` and `fds` */
     pthread_cond_t idle;
     int running;
 } listener;
@@ -149,9 +149,11 @@ static bool run_route(dv_site *site, const char *verb, const cJSON *args, dv_rep
 {
     const dv_route *route = verb ? find_route(verb) : NULL;
     if (!route)
-        return dv_fail(err, DV_ERR_NOT_FOUND, "the engine knows no '%s'; is it of another version?", verb ? verb : "(nothing)");
+        return dv_fail(err, DV_ERR_NOT_FOUND, "the engine knows no '%s'; is it of another version?",
+                       verb ? verb : "(nothing)");
     if (route->serving && !atomic_load(&site->migrate))
-        return dv_fail(err, DV_ERR_CONFIG, "%s needs a running engine: start 'drover serve --data %s'", verb, site->folder);
+        return dv_fail(err, DV_ERR_CONFIG, "%s needs a running engine: start 'drover serve --data %s'", verb,
+                       site->folder);
     return check_args(route, args, err) && route->handler(site, args, reply, err);
 }
 
@@ -197,7 +199,8 @@ static void *serve_connection(void *user)
         dv_reply reply = {.fd = c->fd, .stopping = &l->stopping};
         cJSON *request = cJSON_ParseWithLength(line.at, line.len);
         bool ok = request || dv_fail(&err, DV_ERR_USAGE, "the request is no JSON");
-        ok = ok && run_route(l->site, dv_args_text(request, "verb"), cJSON_GetObjectItemCaseSensitive(request, "args"), &reply, &err);
+        ok = ok && run_route(l->site, dv_args_text(request, "verb"), cJSON_GetObjectItemCaseSensitive(request, "args"),
+                             &reply, &err);
         if (ok)
             send_line(c->fd, "end", cJSON_CreateObject());
         else
@@ -218,7 +221,8 @@ static bool allowed(int fd)
 {
     struct ucred who;
     socklen_t n = sizeof who;
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) == 0 && (who.uid == 0 || who.uid == geteuid() || who.gid == getegid());
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) == 0 &&
+           (who.uid == 0 || who.uid == geteuid() || who.gid == getegid());
 }
 
 static void *listen_loop(void *user)
@@ -398,7 +402,8 @@ static bool ask_engine(int fd, const char *verb, const cJSON *args, dv_on_line *
     return ok;
 }
 
-bool dv_call(const char *folder, const char *verb, const cJSON *args, bool local, dv_on_line *on_line, void *user, dv_error *err)
+bool dv_call(const char *folder, const char *verb, const cJSON *args, bool local, dv_on_line *on_line, void *user,
+             dv_error *err)
 {
     int fd = reach_engine(folder);
     if (fd >= 0) {
@@ -407,10 +412,12 @@ bool dv_call(const char *folder, const char *verb, const cJSON *args, bool local
         return ok;
     }
     if (!local)
-        return dv_fail(err, DV_ERR_CONFIG, "no engine runs on %s; start it with 'drover serve --data %s'", folder, folder);
+        return dv_fail(err, DV_ERR_CONFIG, "no engine runs on %s; start it with 'drover serve --data %s'", folder,
+                       folder);
     struct stat st;
     if (stat(folder, &st) != 0)
-        return dv_fail(err, DV_ERR_NOT_FOUND, "there is no data directory %s; 'drover serve --data %s' makes one", folder, folder);
+        return dv_fail(err, DV_ERR_NOT_FOUND, "there is no data directory %s; 'drover serve --data %s' makes one",
+                       folder, folder);
     dv_log_setup(2, false, DV_LOG_WARN); /* a verb prints its result, not how the directory was opened */
     dv_site site;
     bool ok = dv_site_open(&site, folder, NULL, err);

@@ -24,10 +24,10 @@ bool dv_reply_cancelled(dv_reply *reply);
 typedef bool dv_handler(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *err);
 
 typedef struct dv_route {
-    const char *verb;     /* "peers.add" */
+    const char *verb; /* "peers.add" */
     dv_handler *handler;
-    bool serving;         /* needs the running engine (migration) */
-    const char *args;     /* names of what ARGS may hold, separated by blanks; another name is refused */
+    bool serving;     /* needs the running engine (migration) */
+    const char *args; /* names of what ARGS may hold, separated by blanks; another name is refused */
 } dv_route;
 
 extern const dv_route dv_routes[]; /* verb NULL ends it */
@@ -41,7 +41,8 @@ void dv_control_stop(struct dv_control_listener *listener);
 typedef bool dv_on_line(void *user, const char *kind, const cJSON *body);
 
 /* Runs VERB with ARGS (borrowed) on the data directory FOLDER. LOCAL false: only a running engine may answer (CONFIG says how to start one). */
-bool dv_call(const char *folder, const char *verb, const cJSON *args, bool local, dv_on_line *on_line, void *user, dv_error *err);
+bool dv_call(const char *folder, const char *verb, const cJSON *args, bool local, dv_on_line *on_line, void *user,
+             dv_error *err);
 
 /* For handlers: members of ARGS. Absent: NULL, OTHERWISE. */
 const char *dv_args_text(const cJSON *args, const char *name);

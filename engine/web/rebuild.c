@@ -18,21 +18,31 @@ static const struct carried {
 } carried[] = {
     {"settings", "name, value", "tt", "", false},
     {"site", "name, value", "tt", " WHERE name NOT IN ('schema', 'clean_stop', 'recovered_through')", false},
-    {"peers", "id, slug, label, aet, host, port, direction, enabled, sop_classes, transfer_syntaxes, max_associations, settings, created_at",
-     "itttt" "itittiti", "", true},
+    {"peers",
+     "id, slug, label, aet, host, port, direction, enabled, sop_classes, transfer_syntaxes, max_associations, "
+     "settings, created_at",
+     "itttt"
+     "itittiti",
+     "", true},
     {"texts", "hash, text", "tt", "", false},
     {"generations", "number, hash, who, note, created_at", "ittti", "", false},
     {"generation_files", "generation, path, text", "itt", "", false},
-    {"batches", "id, name, source, priority, full_repull, paused, cancelled, external_id, channel, options, created_at, ended_at, report",
+    {"batches",
+     "id, name, source, priority, full_repull, paused, cancelled, external_id, channel, options, created_at, ended_at, "
+     "report",
      "ittiiiitttiit", "", true},
-    {"entries", "id, batch, kind, value, patient, state, error, next_at, tries, peer_tries, lease_until, lease_owner", "iitttttiiiit", "", true},
+    {"entries", "id, batch, kind, value, patient, state, error, next_at, tries, peer_tries, lease_until, lease_owner",
+     "iitttttiiiit", "", true},
     {"jobs",
-     "id, batch, entry, source, study_uid, seed, state, priority, study_date, tries, peer_tries, next_at, lease_until, lease_owner, error, found,"
-     " found_syntax, source_series, source_instances, here_series, here_instances, explained, evidence, bytes, created_at, started_at, ended_at",
+     "id, batch, entry, source, study_uid, seed, state, priority, study_date, tries, peer_tries, next_at, lease_until, "
+     "lease_owner, error, found,"
+     " found_syntax, source_series, source_instances, here_series, here_instances, explained, evidence, bytes, "
+     "created_at, started_at, ended_at",
      "iiittttitiiiittbtiiiiitiiii", "", true},
     {"job_answers", "job, position, found, found_syntax", "iibt", "", false},
-    {"attempts", "id, job, number, source, started_at, ended_at, status, asked, completed, failed, warned, arrived, error", "iiitiitiiiiit", "",
-     true},
+    {"attempts",
+     "id, job, number, source, started_at, ended_at, status, asked, completed, failed, warned, arrived, error",
+     "iiitiitiiiiit", "", true},
 };
 
 enum { CHUNK = 500, MOST_COLUMNS = 32 };
@@ -74,12 +84,14 @@ static bool next_number(dv_db *db, void *user, dv_error *err)
     const struct carried *w = user;
     char sql[200];
     int64_t n;
-    snprintf(sql, sizeof sql, "SELECT setval(pg_get_serial_sequence('%s', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM %s), false)", w->table,
-             w->table);
+    snprintf(sql, sizeof sql,
+             "SELECT setval(pg_get_serial_sequence('%s', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM %s), false)",
+             w->table, w->table);
     return dv_db_int(db, 0, &n, err, sql, "");
 }
 
-static bool carry_table(dv_catalog *to, dv_db *old, const struct carried *w, bool postgres, int64_t *rows, dv_error *err)
+static bool carry_table(dv_catalog *to, dv_db *old, const struct carried *w, bool postgres, int64_t *rows,
+                        dv_error *err)
 {
     char select[800];
     carrying c = {.what = w};
@@ -104,10 +116,11 @@ static bool mark_generations(dv_db *db, void *user, dv_error *err)
     int64_t used = 0, known = 0;
     return dv_db_int(db, 0, &used, err, "SELECT max(generation) FROM instances", "") &&
            dv_db_int(db, 0, &known, err, "SELECT max(number) FROM generations", "") &&
-           (used <= known || dv_db_exec(db, err,
-                                        "INSERT INTO generations (number, hash, who, note, created_at) VALUES ($1, '', 'rebuild',"
-                                        " 'made by a catalog that is lost; its text is not known', $2)",
-                                        "ii", used, dv_wall_us()));
+           (used <= known ||
+            dv_db_exec(db, err,
+                       "INSERT INTO generations (number, hash, who, note, created_at) VALUES ($1, '', 'rebuild',"
+                       " 'made by a catalog that is lost; its text is not known', $2)",
+                       "ii", used, dv_wall_us()));
 }
 
 /* An old catalog that does not open, or breaks on the way, does not stop the rest: OUT says so. */
@@ -138,7 +151,8 @@ static bool is_empty(const char *dsn, dv_error *err)
     dv_db *db = dv_db_open(dsn, DV_DB_CREATE, err);
     bool ok = db && dv_db_has_table(db, "site", &has, err);
     dv_db_close(db);
-    return ok && (!has || dv_fail(err, DV_ERR_EXISTS, "there is a catalog in %s already; give an empty database", shown));
+    return ok &&
+           (!has || dv_fail(err, DV_ERR_EXISTS, "there is a catalog in %s already; give an empty database", shown));
 }
 
 /* Removes PATH and what SQLite lays beside it. */
@@ -160,7 +174,8 @@ static bool exchange(const char *fresh, const char *old, const char *before, dv_
     struct stat st;
     snprintf(from, sizeof from, "%s-wal", fresh);
     if (stat(from, &st) == 0 && st.st_size > 0)
-        return dv_fail(err, DV_ERR_LOCKED, "%s is not closed, something reads it; the old catalog stays in its place", fresh);
+        return dv_fail(err, DV_ERR_LOCKED, "%s is not closed, something reads it; the old catalog stays in its place",
+                       fresh);
     for (int i = 0; i < 3; i++) {
         snprintf(from, sizeof from, "%s%s", old, ends[i]);
         snprintf(to, sizeof to, "%s%s", before, ends[i]);
@@ -176,7 +191,8 @@ static bool fill(dv_site *site, const char *dsn, const char *old_dsn, dv_rebuilt
     dv_totals t = {0};
     site->catalog = dv_catalog_open(dsn, err);
     site->ingest = site->catalog ? dv_ingest_new(site->store, site->catalog, NULL, err) : NULL;
-    bool ok = site->ingest && dv_ingest_recover(site->ingest, &rows, err) && carry(site->catalog, old_dsn, dv_db_is_postgres(dsn), out, err);
+    bool ok = site->ingest && dv_ingest_recover(site->ingest, &rows, err) &&
+              carry(site->catalog, old_dsn, dv_db_is_postgres(dsn), out, err);
     dv_db *db = ok ? dv_catalog_reader(site->catalog, err) : NULL;
     ok = db && dv_query_totals(db, &t, err);
     out->instances = t.instances;
@@ -202,7 +218,8 @@ bool dv_rebuild(const char *folder, const char *into, dv_rebuilt *out, dv_error 
         dv_site_dsn(&site, old, sizeof old);
         if (!into && dv_db_is_postgres(old))
             ok = dv_fail(err, DV_ERR_USAGE,
-                         "the catalog is PostgreSQL: give an empty database with --into, then name it as `database` in drover.lua");
+                         "the catalog is PostgreSQL: give an empty database with --into, then name it as `database` in "
+                         "drover.lua");
     }
     if (ok) {
         snprintf(fresh, sizeof fresh, "%s%s", into ? into : old, into ? "" : ".new");

@@ -14,10 +14,10 @@
 
 typedef struct dv_rebuilt {
     int64_t instances, quarantined, ms;
-    int64_t carried;         /* rows of the old catalog */
-    char into[4200];         /* the new database, as it may be shown */
-    char before[4200];       /* where the old one lies now, empty with INTO */
-    char not_carried[512];   /* why nothing, or not all, came from the old catalog; empty: all did */
+    int64_t carried;       /* rows of the old catalog */
+    char into[4200];       /* the new database, as it may be shown */
+    char before[4200];     /* where the old one lies now, empty with INTO */
+    char not_carried[512]; /* why nothing, or not all, came from the old catalog; empty: all did */
 } dv_rebuilt;
 
 /* INTO NULL: in place (SQLite). */

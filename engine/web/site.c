@@ -23,7 +23,8 @@ static bool take_lock(dv_site *site, dv_error *err)
         ssize_t n = pread(site->lock, pid, sizeof pid - 1, 0);
         pid[n > 0 ? n : 0] = '\0';
         pid[strcspn(pid, "\n")] = '\0';
-        return dv_fail(err, DV_ERR_LOCKED, "the data directory %s is in use by process %s; stop it, or name another directory with --data",
+        return dv_fail(err, DV_ERR_LOCKED,
+                       "the data directory %s is in use by process %s; stop it, or name another directory with --data",
                        site->folder, *pid ? pid : "(unknown)");
     }
     int n = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
@@ -75,6 +76,7 @@ bool dv_site_open_folder(dv_site *site, const char *folder, dv_config *flags, dv
 {
     memset(site, 0, sizeof *site);
     site->lock = -1;
+    dv_arena_init(&site->listeners, 1024);
     site->started_at = dv_wall_us();
     bool ok = dv_mkdirs(folder, 0750, err);
     if (ok && !realpath(folder, site->folder))
@@ -121,6 +123,26 @@ static void notify(void *user, const dv_arrival *arrival, const dv_receipt *rece
         dv_migrate_notify(m, arrival, receipt);
 }
 
+dv_tls_files dv_site_tls(const dv_site *site)
+{
+    return (dv_tls_files){dv_config_text(site->config, "dimse.tls_cert"), dv_config_text(site->config, "dimse.tls_key"),
+                          dv_config_text(site->config, "dimse.tls_ca")};
+}
+
+/* The listeners beside the first one. */
+static bool read_listeners(dv_site *site, dv_scp_listener *more, size_t *count, dv_error *err)
+{
+    const char *text = dv_config_text(site->config, "dimse.listeners"),
+               *who = dv_config_text(site->config, "dimse.tls_clients");
+    const dv_tls_files files = dv_site_tls(site);
+    dv_tls_clients clients;
+    if (!dv_tls_clients_of(who, &clients))
+        return dv_fail(err, DV_ERR_CONFIG, "dimse.tls_clients is '%s'; require, check and ignore are", who);
+    if (dv_scp_listeners_need_tls(text) && !(site->tls = dv_tls_server(&files, clients, err)))
+        return false;
+    return dv_scp_listeners_of(text, site->tls, &site->listeners, more, count, err);
+}
+
 bool dv_site_serve(dv_site *site, dv_error *err)
 {
     const dv_config *c = site->config;
@@ -142,6 +164,10 @@ bool dv_site_serve(dv_site *site, dv_error *err)
         .idle_ms = (int)dv_config_int(c, "dimse.idle_s") * 1000,
         .pdu_ms = (int)dv_config_int(c, "dimse.pdu_s") * 1000,
     };
+    dv_scp_listener more[DV_MAX_LISTENERS];
+    if (!read_listeners(site, more, &scp.more_count, err))
+        return false;
+    scp.more = more;
     dv_ingest_hooks(site->ingest, identify, notify, site);
     if (!(site->receiver = dv_receiver_new(&receiver, err)))
         return false;
@@ -152,6 +178,9 @@ bool dv_site_serve(dv_site *site, dv_error *err)
         .catalog = site->catalog,
         .aet = dv_config_text(c, "dimse.aet"),
         .port = dv_scp_port(site->scp),
+        .tls_certificate = dv_config_text(c, "dimse.tls_cert"),
+        .tls_key = dv_config_text(c, "dimse.tls_key"),
+        .tls_ca = dv_config_text(c, "dimse.tls_ca"),
         .workers = (int)dv_config_int(c, "migrate.workers"),
         .max_outbound = (int)dv_config_int(c, "migrate.max_outbound"),
         .quiet_ms = (int)dv_config_int(c, "migrate.quiet_ms"),
@@ -177,6 +206,8 @@ void dv_site_close(dv_site *site)
     dv_migrate_quiesce(m); /* while instances still come in: what stops then costs no job a try */
     if (site->scp)
         dv_scp_stop(site->scp, 10000);
+    dv_tls_free(site->tls);
+    dv_arena_free(&site->listeners);
     atomic_store(&site->migrate, NULL);
     dv_migrate_stop(m);
     dv_receiver_free(site->receiver);

@@ -27,6 +27,8 @@ typedef struct dv_site {
     _Atomic(dv_migrate *) migrate;
     dv_receiver *receiver;
     dv_scp *scp;
+    dv_tls *tls; /* of the listeners that have it; NULL: none does */
+    dv_arena listeners;
     int64_t started_at;
 } dv_site;
 
@@ -37,6 +39,8 @@ bool dv_site_open(dv_site *site, const char *folder, dv_config *config, dv_error
 bool dv_site_open_folder(dv_site *site, const char *folder, dv_config *config, dv_error *err);
 /* The catalog that the configuration names. */
 void dv_site_dsn(const dv_site *site, char *buf, size_t size);
+/* Our own certificate, key and authorities, of the configuration. */
+dv_tls_files dv_site_tls(const dv_site *site);
 /* Starts receiver, SCP, migration and the watch on the rules folder. */
 bool dv_site_serve(dv_site *site, dv_error *err);
 /* To be called every second or so while serving: rows that a database server lost are made again from the objects. */

@@ -5,7 +5,8 @@
  *   dimse_tool find HOST PORT CALLED       all studies: prints "study UID" lines
  *   dimse_tool move HOST PORT CALLED DESTINATION STUDY
  *   dimse_tool store HOST PORT CALLED CLASS INSTANCE SYNTAX FILE.raw
- * Environment: AET (calling title, DROVER), MAX (associations), ANSWER_MS, CANCEL_AFTER (find: answers). */
+ * Environment: LISTENERS (as dimse.listeners; their ports stand behind the first), TLS (client: 1 or insecure), TLS_CERT, TLS_KEY, TLS_CA,
+ *   TLS_CLIENTS, AET (calling title, DROVER), MAX (associations), ANSWER_MS, CANCEL_AFTER (find: answers). */
 #include "base/log.h"
 #include "dimse/scp.h"
 #include "dimse/scu.h"
@@ -94,6 +95,12 @@ static void store_lost(void *instance)
     free(o);
 }
 
+/* TLS_CERT, TLS_KEY and TLS_CA. */
+static dv_tls_files tls_files(void)
+{
+    return (dv_tls_files){getenv("TLS_CERT"), getenv("TLS_KEY"), getenv("TLS_CA")};
+}
+
 static int serve(uint16_t port)
 {
     dv_scp_options o = {.port = port,
@@ -108,18 +115,36 @@ static int serve(uint16_t port)
                            .store_end = store_end,
                            .store_lost = store_lost};
     dv_error err = {0};
-    dv_scp *scp = dv_scp_start(&o, &on, &err);
+    dv_scp_listener more[DV_MAX_LISTENERS];
+    dv_tls_clients clients = DV_TLS_REQUIRE;
+    const dv_tls_files files = tls_files();
+    dv_tls *tls = NULL;
+    dv_arena arena;
+    dv_scp *scp = NULL;
     char byte;
+
+    dv_arena_init(&arena, 0);
+    (void)dv_tls_clients_of(env("TLS_CLIENTS", "require"), &clients);
+    if ((!files.certificate || (tls = dv_tls_server(&files, clients, &err))) &&
+        dv_scp_listeners_of(env("LISTENERS", ""), tls, &arena, more, &o.more_count, &err)) {
+        o.more = more;
+        scp = dv_scp_start(&o, &on, &err);
+    }
 
     if (!scp) {
         fprintf(stderr, "%s\n", err.message);
         return 1;
     }
-    printf("port %u\n", dv_scp_port(scp));
+    printf("port %u", dv_scp_port(scp));
+    for (size_t i = 0; i < o.more_count; i++)
+        printf(" %u", dv_scp_more_port(scp, i));
+    printf("\n");
     fflush(stdout);
     while (read(0, &byte, 1) > 0 || errno == EINTR)
         ;
     dv_scp_stop(scp, 2000);
+    dv_tls_free(tls);
+    dv_arena_free(&arena);
     printf("stores %llu bytes %llu lost %llu\n", atomic_load(&stores_in), atomic_load(&bytes_in),
            atomic_load(&lost_in));
     return 0;
@@ -192,13 +217,23 @@ static int client(int argc, char **argv)
                                   {DV_SOP_STUDY_MOVE, {"1.2.840.10008.1.2"}}};
     dv_error err = {0};
     dv_association *a;
+    dv_tls *tls = NULL;
     uint8_t query[512];
     size_t n = 0;
     int code = 0;
 
     if (strcmp(verb, "store") == 0)
         offers[0] = (dv_context_offer){argv[5], {argv[7]}};
+    if (getenv("TLS")) {
+        const dv_tls_files files = tls_files();
+
+        tls = dv_tls_client(&files, strcmp(getenv("TLS"), "insecure") == 0, &err);
+        if (!tls)
+            return failed(&err);
+        to.tls = tls;
+    }
     a = dv_associate(&to, offers, 3, &err);
+    dv_tls_free(tls);
     if (!a)
         return failed(&err);
     if (strcmp(verb, "echo") == 0) {

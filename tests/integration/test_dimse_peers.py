@@ -46,7 +46,8 @@ class Keeper:
         self.folder.mkdir()
         self.process = subprocess.Popen([TOOL, "serve", str(port), str(self.folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=open(folder / "keeper.log", "wb"), text=True, env={**os.environ, **env})
-        self.port = int(self.process.stdout.readline().split()[1])
+        self.ports = [int(p) for p in self.process.stdout.readline().split()[1:]]
+        self.port = self.ports[0]
 
     def kept(self):
         return {p.name.removesuffix(".raw"): p.read_bytes() for p in self.folder.iterdir()}

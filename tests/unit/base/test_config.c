@@ -95,6 +95,20 @@ static void the_template_is_the_defaults(void **state)
     dv_config_free(c);
 }
 
+/* drover config reference > the table of the page */
+static void the_page_of_the_docs_has_every_setting_as_it_is(void **state)
+{
+    (void)state;
+    dv_error err;
+    dv_buffer page = {0}, table = {0};
+    assert_true(dv_file_read("docs/configuration.md", &page, &err));
+    assert_true(dv_config_reference(&table));
+    if (!strstr(page.at, table.at))
+        fail_msg("docs/configuration.md is not what 'drover config reference' prints:\n%s", table.at);
+    dv_buffer_free(&page);
+    dv_buffer_free(&table);
+}
+
 static void an_absent_file_is_no_error(void **state)
 {
     (void)state;
@@ -110,6 +124,7 @@ int main(void)
         cmocka_unit_test(the_file_goes_over_the_defaults_and_flags_over_the_file),
         cmocka_unit_test(a_wrong_file_is_refused_naming_what_is_wrong_and_the_nearest_right_name),
         cmocka_unit_test(the_template_is_the_defaults),
+        cmocka_unit_test(the_page_of_the_docs_has_every_setting_as_it_is),
         cmocka_unit_test(an_absent_file_is_no_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
