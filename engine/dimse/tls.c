@@ -35,10 +35,10 @@ static bool given(const char *text)
     return text && *text;
 }
 
-/* OpenSSL's last complaint; its queue is empty afterwards. */
+/* OpenSSL's first complaint, the nearest to the cause; its queue is empty afterwards. */
 static bool complain(dv_error *err, const char *what, const char *file)
 {
-    unsigned long code = ERR_peek_last_error();
+    unsigned long code = ERR_peek_error();
     const char *reason = code ? ERR_reason_error_string(code) : NULL;
     char text[120];
 

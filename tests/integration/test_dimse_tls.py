@@ -148,6 +148,45 @@ class DimseTls(peers.DimsePeers):
         self.assertIn("alive 1", self.call(peers.TOOL, "echo", "localhost", k.tls, "DROVER", **tls))
 
 
-# The base class's own tests run in its own file.
+class EngineTls(DimseTls):
+    def test_the_engine_takes_and_calls_over_tls_as_its_settings_say(self):
+        corpus, sent = self.make(count=3)
+        data, tls_port, echo_port = self.home / "drover-data", free_port(), free_port()
+        data.mkdir()
+        (data / "drover.lua").write_text(
+            f'dimse = {{ listeners = "127.0.0.1:{tls_port} SECURE tls", tls_cert = "{self.server[0]}", tls_key = "{self.server[1]}", '
+            f'tls_ca = "{self.ours.ca}" }}\n')
+        engine = self.drover()
+        self.call("storescu", *self.flags(self.client), "-xe", "-aec", "SECURE", "+sd", "127.0.0.1", tls_port, corpus)
+        self.assertEqual(len(engine.objects()), 3)
+        self.assertIn("Called AE Title Not Recognized",
+                      self.call("echoscu", *self.flags(self.client), "-aec", "DROVER", "127.0.0.1", tls_port, ok=False))
+        secure = Actor("storescp", ["storescp", *self.flags(self.server), "-od", self.home, "--fork", echo_port], self.home)
+        secure.ready = lambda: socket.socket().connect_ex(("127.0.0.1", echo_port)) == 0
+        self.begin(secure)
+        engine.cli("peers", "add", "secure", "--aet", "ANY", "--host", "localhost", "--port", echo_port, "--tls")
+        self.assertIn("secure", engine.cli("echo", "secure"))
+        engine.cli("peers", "add", "secure", "--replace", "--aet", "ANY", "--host", "127.0.0.2", "--port", echo_port, "--tls")
+        self.assertIn("is for another host than 127.0.0.2", engine.run("echo", "secure").stderr)
+        engine.cli("peers", "add", "secure", "--replace", "--aet", "ANY", "--host", "127.0.0.2", "--port", echo_port, "--tls", "--tls-insecure")
+        engine.cli("echo", "secure")
+        engine.cli("peers", "add", "secure", "--replace", "--aet", "ANY", "--host", "localhost", "--port", echo_port, "--tls", "--tls-ca", self.home / "none")
+        self.assertIn("cannot use the file of authorities", engine.run("echo", "secure").stderr)
+
+    def test_a_peer_with_tls_only_is_rejected_without_it(self):
+        data, tls_port = self.home / "drover-data", free_port()
+        data.mkdir()
+        (data / "drover.lua").write_text(
+            f'dimse = {{ listeners = "{tls_port} DROVER tls", tls_cert = "{self.server[0]}", tls_key = "{self.server[1]}", tls_ca = "{self.ours.ca}" }}\n')
+        engine = self.drover()
+        engine.cli("peers", "add", "modality", "--aet", "ECHOSCU", "--host", "127.0.0.1", "--settings", '{"tls_only":true}')
+        self.call("echoscu", *self.flags(self.client), "-aec", "DROVER", "127.0.0.1", tls_port)
+        self.assertIn("Calling AE Title Not Recognized", self.call("echoscu", "-aec", "DROVER", "127.0.0.1", engine.port, ok=False))
+        self.assertNotEqual(engine.run("peers", "add", "x", "--aet", "X", "--host", "h", "--settings", '{"tls":"yes"}').returncode, 0)
+
+
+# The base classes' own tests run in their own place.
 for _name in [n for n in vars(peers.DimsePeers) if n.startswith("test_")]:
     setattr(DimseTls, _name, None)
+for _name in [n for n in vars(DimseTls) if n.startswith("test_") and n not in vars(EngineTls)]:
+    setattr(EngineTls, _name, None)
