@@ -47,6 +47,7 @@ local function check_one(a, where)
   if not out.tag then return nil, where .. " has no tag: it is { tag, action_type, value, value2 }" end
   local ok, why = pcall(native.path, out.tag)
   if not ok then return nil, where .. ": " .. why end
+  local _, vr = native.path_info(why)
   local action = by_name[out.action_type]
   if not action then
     local word = tostring(out.action_type)
@@ -56,6 +57,9 @@ local function check_one(a, where)
   for _, field in ipairs { "value", "value2" } do
     if action[field] and not out[field] then return nil, ("%s: %s needs %s"):format(where, action[1], field) end
     if not action[field] and out[field] then return nil, ("%s: %s takes no %s"):format(where, action[1], field) end
+  end
+  if vr == "SQ" and action.value then
+    return nil, ("%s: %s is a sequence, which has items and no value: name an attribute in it, as %s[1].CodeValue"):format(where, out.tag, out.tag)
   end
   if action.value == "tag" then
     ok, why = pcall(native.path, out.value)

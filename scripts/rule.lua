@@ -14,8 +14,8 @@ M.common = {
   { "enabled", type = "bool", default = true, help = "`false` switches the rule off; such a rule needs no other field." },
   { "priority", type = "int", default = 100, help = "Lower runs earlier. Rules of equal priority run in the order of their ids." },
   { "source", type = "texts", help = "Only for data of this peer (its slug), or of one of these." },
-  { "modality", type = "texts", help = "Only for datasets whose Modality is this, or one of these." },
-  { "sop_class", type = "texts", help = "Only for this SOP Class UID, or one of these." },
+  { "modality", type = "texts", form = "^[A-Z0-9_ ]+$", form_help = "a Modality as DICOM writes it, such as \"CT\"", help = "Only for datasets whose Modality is this, or one of these." },
+  { "sop_class", type = "texts", form = "^[0-9.]+$", form_help = "a UID, such as \"1.2.840.10008.5.1.4.1.1.2\"", help = "Only for this SOP Class UID, or one of these." },
   { "batch", type = "texts", help = "Only for data that this batch asked for." },
   { "conditions", type = "conditions", help = "All must hold; `any = { ... }` holds when one of its conditions does, `all = { ... }` nests." },
   { "run", type = "function", help = "The rule as code: `function(ds, ctx) ... end`. It may change `ds`, `flag`, `warn`, and return a verdict. (Validation has `check` instead.)" },
@@ -82,11 +82,13 @@ check["function"] = function(v)
   return nil, "must be a function: function(ds, ctx) ... end"
 end
 
-function check.texts(v)
-  if type(v) == "string" then return { v } end
+function check.texts(v, field)
+  if type(v) == "string" then v = { v } end
   if not words.is_list(v) then return nil, "must be a text or a list of texts: { \"A\", \"B\" }" end
   for i, each in ipairs(v) do
     if type(each) ~= "string" then return nil, ("value %d is %s, not a text"):format(i, words.a(type(each))) end
+    -- What no dataset can ever have would switch the rule off without a word.
+    if field.form and not each:match(field.form) then return nil, ("'%s' matches nothing: it must be %s"):format(each, field.form_help) end
   end
   return v
 end

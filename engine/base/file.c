@@ -14,7 +14,7 @@
 bool dv_map_open(dv_map *map, const char *path, dv_error *err)
 {
     *map = (dv_map){NULL, 0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO would wait for its writer */
     if (fd < 0)
         return dv_fail_errno(err, "cannot open %s", path);
     struct stat st;

@@ -144,7 +144,7 @@ static int run_verb(const dv_verb *verb, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         if (argc > 2 && find_verb(argv[2])) {
             print_help(find_verb(argv[2]));
             return 0;

@@ -21,12 +21,24 @@ static double number_in(const cJSON *object, const char *group, const char *memb
     return cJSON_IsNumber(v) ? v->valuedouble : 0;
 }
 
-/* One line a change on a pipe; one line over and over on a terminal. */
+/* One line a change on a pipe; one line over and over on a terminal. Why it waits stands above it, once. */
 typedef struct watch {
     cJSON *last;
     bool terminal;
-    char said[256];
+    char said[256], reason[256];
 } watch;
+
+static void say_why_it_waits(watch *w, const cJSON *p)
+{
+    const cJSON *waiting = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(p, "waiting_for"), 0);
+    char a[64];
+    const char *error = waiting ? dv_show(waiting, "error", a, sizeof a) : "";
+    if (strncmp(w->reason, error, sizeof w->reason - 1) == 0)
+        return;
+    snprintf(w->reason, sizeof w->reason, "%s", error);
+    if (*error)
+        fprintf(stderr, "%s  waiting: %s\n", w->terminal ? "\r\033[K" : "", error);
+}
 
 static void draw(watch *w, const cJSON *p)
 {
@@ -43,19 +55,12 @@ static void draw(watch *w, const cJSON *p)
     bar[20] = '\0';
     snprintf(line, sizeof line, "%.0f of %.0f studies, %.0f of %.0f instances, %.0f/s%s", done, total, instances, all,
              number_in(p, "rate", "instances_per_s"), rest);
+    say_why_it_waits(w, p);
     if (w->terminal)
         fprintf(stderr, "\r\033[K[%s] %s", bar, line);
     else if (strcmp(w->said, line) != 0)
         fprintf(stderr, "%s\n", line);
     memcpy(w->said, line, sizeof line);
-    const cJSON *waiting;
-    cJSON_ArrayForEach(waiting, cJSON_GetObjectItemCaseSensitive(p, "waiting_for"))
-    {
-        char a[64];
-        const char *error = dv_show(waiting, "error", a, sizeof a);
-        if (*error && !w->terminal)
-            fprintf(stderr, "  waiting: %s\n", error);
-    }
 }
 
 static bool on_progress(void *user, const char *kind, const cJSON *body)

@@ -15,7 +15,9 @@ static bool on_line(void *user, const char *kind, const cJSON *body)
     seen *s = user;
     char a[64], b[64];
     if (strcmp(kind, "row") == 0) {
-        fprintf(stderr, "%s: %s\n", dv_show(body, "path", a, sizeof a), dv_show(body, "error", b, sizeof b));
+        const char *path = dv_show(body, "path", a, sizeof a), *error = dv_show(body, "error", b, sizeof b);
+        bool named = strstr(error, path) != NULL; /* most messages name the file themselves */
+        fprintf(stderr, "%s%s%s\n", named ? "" : path, named ? "" : ": ", error);
         return cJSON_AddItemToArray(s->damaged, cJSON_Duplicate(body, true));
     }
     cJSON_Delete(s->sum);

@@ -353,8 +353,8 @@ typedef struct live {
     bool paused;
 } live;
 
-/* What only memory knows: arrivals, rates, sources that do not answer. */
-static void look_at_runs(dv_migrate *m, int64_t batch, live *l)
+/* What only memory knows: arrivals, rates, sources that do not answer (of a batch: its own). */
+static void look_at_runs(dv_migrate *m, int64_t batch, const char *source, live *l)
 {
     pthread_mutex_lock(&m->lock);
     int64_t second = dv_mono_ms() / 1000, since = second - m->rate_began + 1, count = 0;
@@ -380,7 +380,7 @@ static void look_at_runs(dv_migrate *m, int64_t batch, live *l)
     }
     for (size_t i = 0; i < m->gate_count; i++) {
         const dv_gate *g = &m->gates[i];
-        if (!g->failures)
+        if (!g->failures || (source && strcmp(source, g->slug) != 0))
             continue;
         char stamp[DV_STAMP_SIZE];
         int64_t in_ms = g->until_ms > dv_mono_ms() ? g->until_ms - dv_mono_ms() : 0;
@@ -474,7 +474,7 @@ cJSON *dv_migrate_progress_json(dv_migrate *m, int64_t batch, dv_error *err)
     ok = (!entries || add(o, "entries", entries)) && ok;
     ok = (!jobs || add(o, "jobs", jobs)) && ok;
     live l = {cJSON_CreateArray(), cJSON_CreateArray(), 0, 0, false};
-    look_at_runs(m, batch, &l);
+    look_at_runs(m, batch, cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "source")), &l);
     ok = add(o, "running", l.running) && ok;
     ok = add(o, "waiting_for", l.waiting_for) && ok;
     if (ok) {

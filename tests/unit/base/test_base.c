@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void absent_is_not_empty(void **state)
@@ -145,6 +146,13 @@ static void a_file_is_replaced_whole_and_read_back(void **state)
     assert_int_equal(map.len, 0);
     dv_map_close(&map);
     assert_false(dv_map_open(&map, deep, &err)); /* a folder */
+    char fifo[96];
+    snprintf(fifo, sizeof fifo, "%s/fifo", deep);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    alarm(10); /* one that waits for a writer ends the test */
+    assert_false(dv_map_open(&map, fifo, &err));
+    alarm(0);
+    assert_int_equal(unlink(fifo), 0);
     assert_false(dv_mkdirs(path, 0755, &err));   /* a file is in the way */
     assert_true(dv_remove_tree(folder, &err));
     assert_int_equal(access(folder, F_OK), -1);

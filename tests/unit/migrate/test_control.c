@@ -273,6 +273,21 @@ static void progress_of_all_says_what_is_waited_for(void **state)
     cJSON_Delete(p);
 }
 
+static void progress_of_a_batch_says_nothing_of_another_source(void **state)
+{
+    (void)state;
+    submit("A1");
+    dv_error down = {0};
+    (void)dv_fail(&down, DV_ERR_NETWORK, "it is down");
+    dv_gate_is_down(fake.m, DV_TEXT("other"), &down);
+    for (int64_t batch = 0; batch <= 1; batch++) {
+        cJSON *p = dv_migrate_progress_json(fake.m, batch, &err);
+        assert_non_null(p);
+        assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(p, "waiting_for")), batch ? 0 : 1);
+        cJSON_Delete(p);
+    }
+}
+
 static void progress_of_a_batch_names_the_seeds_that_have_a_problem(void **state)
 {
     (void)state;
@@ -309,6 +324,7 @@ int main(void)
         T(a_stop_puts_the_running_job_back_without_costing_a_try),
         T(who_watches_is_woken_by_a_change_and_by_the_end_of_patience),
         T(progress_of_all_says_what_is_waited_for),
+        T(progress_of_a_batch_says_nothing_of_another_source),
         T(progress_of_a_batch_names_the_seeds_that_have_a_problem),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,6 +50,22 @@ static void a_misspelt_operator_or_action_is_refused(void **state)
     refused("mapping \"x\" { actions = { { \"PatientID\", \"appendd\", \"x\" } } }\n", "there is no action 'appendd'; did you mean 'append'?");
 }
 
+static void a_scope_that_no_dataset_can_have_is_refused(void **state)
+{
+    (void)state;
+    refused("mapping \"x\" { sop_class = \"CTImageStorage\", run = function() end }\n",
+            "sop_class: 'CTImageStorage' matches nothing: it must be a UID, such as \"1.2.840.10008.5.1.4.1.1.2\"");
+    refused("mapping \"x\" { modality = { \"MR\", \"ct\" }, run = function() end }\n",
+            "modality: 'ct' matches nothing: it must be a Modality as DICOM writes it");
+}
+
+static void a_value_for_a_sequence_is_refused_at_load(void **state)
+{
+    (void)state;
+    refused("mapping \"x\" { actions = { { \"RequestAttributesSequence\", \"set\", \"1\" } } }\n",
+            "actions[1]: RequestAttributesSequence is a sequence, which has items and no value");
+}
+
 static void lookup_says_that_it_comes_with_crosswalks(void **state)
 {
     (void)state;
@@ -389,6 +405,8 @@ int main(void)
         cmocka_unit_test(a_verb_that_is_not_built_yet_says_what_it_comes_with),
         cmocka_unit_test(a_misspelt_keyword_is_refused_with_the_nearest_right_one),
         cmocka_unit_test(a_misspelt_operator_or_action_is_refused),
+        cmocka_unit_test(a_scope_that_no_dataset_can_have_is_refused),
+        cmocka_unit_test(a_value_for_a_sequence_is_refused_at_load),
         cmocka_unit_test(lookup_says_that_it_comes_with_crosswalks),
         cmocka_unit_test(a_wrong_type_or_word_is_named_with_what_is_allowed),
         cmocka_unit_test(what_belongs_to_another_rule_type_is_refused),
