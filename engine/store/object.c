@@ -234,7 +234,7 @@ static bool put_meta(dv_object *o, const dv_file_meta *meta, const dv_object_not
         !dv_part10_write(&m, &o->arena, &head, &private_at, err))
         return false;
     o->seal_at = private_at + DV_SEAL_AT;
-    return put(o, head.at, head.len, err);
+    return dv_sha256_of(head.at, head.len, o->seal.meta_hash, err) && put(o, head.at, head.len, err);
 }
 
 static bool put_spans(dv_object *o, const dv_spans *spans, int spool, const uint64_t *spool_at, dv_error *err)
@@ -357,7 +357,7 @@ static bool look_at(dv_object *o, const char *path, const uint8_t raw[DV_SEAL_BY
     if (bytes != MAP_FAILED) {
         uint8_t there[DV_SEAL_BYTES];
         *equal =
-            dv_verify_bytes(bytes, (size_t)st.st_size, path, there, NULL) && memcmp(there, raw, DV_SEAL_BYTES) == 0;
+            dv_verify_bytes(bytes, (size_t)st.st_size, path, there, NULL) && memcmp(there, raw, DV_SEAL_NAMED) == 0;
         munmap(bytes, (size_t)st.st_size);
         out->bytes = (uint64_t)st.st_size;
     }

@@ -36,6 +36,7 @@ void dv_seal_put(const dv_seal *seal, uint8_t out[DV_SEAL_BYTES])
     memcpy(out + 32, seal->received_hash, DV_SHA256_BYTES);
     memcpy(out + 64, seal->header_hash, DV_SHA256_BYTES);
     memcpy(out + 96, seal->body_hash, DV_SHA256_BYTES);
+    memcpy(out + 128, seal->meta_hash, DV_SHA256_BYTES);
 }
 
 void dv_seal_get(const uint8_t in[DV_SEAL_BYTES], dv_seal *seal)
@@ -48,12 +49,13 @@ void dv_seal_get(const uint8_t in[DV_SEAL_BYTES], dv_seal *seal)
     memcpy(seal->received_hash, in + 32, DV_SHA256_BYTES);
     memcpy(seal->header_hash, in + 64, DV_SHA256_BYTES);
     memcpy(seal->body_hash, in + 96, DV_SHA256_BYTES);
+    memcpy(seal->meta_hash, in + 128, DV_SHA256_BYTES);
 }
 
 bool dv_seal_hex(const uint8_t in[DV_SEAL_BYTES], char out[DV_SEAL_HEX], dv_error *err)
 {
     uint8_t hash[DV_SHA256_BYTES];
-    if (!dv_sha256_of(in, DV_SEAL_BYTES, hash, err))
+    if (!dv_sha256_of(in, DV_SEAL_NAMED, hash, err))
         return false;
     dv_hex(hash, (DV_SEAL_HEX - 1) / 2, out);
     return true;

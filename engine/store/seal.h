@@ -3,9 +3,9 @@
  *
  *   Private Information (0002,0102)
  *     0    4     "DVO1"
- *     4    128   the seal, all zero until the object is finished
- *     132  4     P, number of bulk pieces
- *     136  16 P  each: uint64 offset in the dataset, uint64 length; ascending
+ *     4    160   the seal, all zero until the object is finished
+ *     164  4     P, number of bulk pieces
+ *     168  16 P  each: uint64 offset in the dataset, uint64 length; ascending
  *          4     length of the note
  *                the note, JSON in UTF-8
  *          4     length of the received header's zlib stream; 0: the stored header is the received one
@@ -21,22 +21,24 @@
  *     32   32    SHA-256 of the received header (without bulk values)
  *     64   32    SHA-256 of the stored header (without bulk values)
  *     96   32    SHA-256 of the body
+ *     128  32    SHA-256 of all before the dataset, with zeros in place of the seal
  *
  * The body is the bulk pieces in order and then all from `header bytes + lengths of the pieces` to the end, so that
- * verifying needs no parser. A file's name has the first 16 hex digits of the SHA-256 of the 128 bytes of its seal,
+ * verifying needs no parser. A file's name has the first 16 hex digits of the SHA-256 of the first 128 bytes of its seal,
  * which guards the seal itself. Threads   pure functions. */
 #ifndef DV_STORE_SEAL_H
 #define DV_STORE_SEAL_H
 
 #include "store/store.h"
 
-enum { DV_SEAL_BYTES = 128, DV_SEAL_AT = 4, DV_SEAL_VERSION = 1, DV_SEAL_HEX = 17 };
+enum { DV_SEAL_BYTES = 160, DV_SEAL_NAMED = 128 /* of them, what the file's name stands for */, DV_SEAL_AT = 4, DV_SEAL_VERSION = 1, DV_SEAL_HEX = 17 };
 enum { DV_SEAL_KEEPS_HEADER = 1 /* the received header differs and is kept */ };
 
 typedef struct dv_seal {
     uint32_t version, flags;
     uint64_t dataset_bytes, header_bytes, body_bytes;
     uint8_t received_hash[DV_SHA256_BYTES], header_hash[DV_SHA256_BYTES], body_hash[DV_SHA256_BYTES];
+    uint8_t meta_hash[DV_SHA256_BYTES];
 } dv_seal;
 
 void dv_seal_put(const dv_seal *seal, uint8_t out[DV_SEAL_BYTES]);

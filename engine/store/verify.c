@@ -125,6 +125,18 @@ static bool compare_received(const dv_seal *seal, const dv_private *p, dv_arena 
            (memcmp(hash, seal->received_hash, sizeof hash) == 0 || differs(name, "received header", err));
 }
 
+/* All before the dataset: preamble, File Meta, note. */
+static bool compare_meta(dv_sha256 *h, const uint8_t *bytes, size_t dataset, const uint8_t *seal_bytes, const dv_seal *seal,
+                         const char *name, dv_error *err)
+{
+    static const uint8_t zeros[DV_SEAL_BYTES];
+    uint8_t hash[DV_SHA256_BYTES];
+    size_t at = (size_t)(seal_bytes - bytes), behind = at + DV_SEAL_BYTES;
+    return dv_sha256_begin(h, err) && dv_sha256_add(h, bytes, at, err) && dv_sha256_add(h, zeros, DV_SEAL_BYTES, err) &&
+           dv_sha256_add(h, bytes + behind, dataset - behind, err) && dv_sha256_end(h, hash, err) &&
+           (memcmp(hash, seal->meta_hash, sizeof hash) == 0 || differs(name, "File Meta or note", err));
+}
+
 static bool verify(const uint8_t *bytes, size_t len, const char *name, dv_arena *arena, uint8_t raw[DV_SEAL_BYTES],
                    dv_error *err)
 {
@@ -151,7 +163,8 @@ static bool verify(const uint8_t *bytes, size_t len, const char *name, dv_arena 
         return differs(name, "seal", err);
     hashes h = {dv_sha256_new(), dv_sha256_new()};
     bool ok = (h.header && h.body) || dv_fail(err, DV_ERR_MEMORY, "no memory for a hash");
-    ok = ok && compare_parts(&h, bytes + meta.dataset, &seal, &p, name, err) &&
+    ok = ok && compare_meta(h.header, bytes, meta.dataset, p.seal, &seal, name, err) &&
+         compare_parts(&h, bytes + meta.dataset, &seal, &p, name, err) &&
          compare_received(&seal, &p, arena, name, err);
     dv_sha256_free(h.header);
     dv_sha256_free(h.body);
