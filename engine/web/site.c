@@ -8,7 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { LOCK_PATIENCE_MS = 2000 };
 
 static bool take_lock(dv_site *site, dv_error *err)
 {
@@ -17,7 +20,12 @@ static bool take_lock(dv_site *site, dv_error *err)
     site->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
     if (site->lock < 0)
         return dv_fail_errno(err, "cannot open %s", path);
-    if (flock(site->lock, LOCK_EX | LOCK_NB) != 0) {
+    /* A verb without an engine holds the lock for a moment: whoever comes meanwhile waits for it, and not for an engine. */
+    int64_t patience = dv_mono_ms() + LOCK_PATIENCE_MS;
+    bool held;
+    while ((held = flock(site->lock, LOCK_EX | LOCK_NB) != 0) && errno == EWOULDBLOCK && dv_mono_ms() < patience)
+        nanosleep(&(struct timespec){0, 20 * 1000000}, NULL);
+    if (held) {
         if (errno != EWOULDBLOCK)
             return dv_fail_errno(err, "cannot lock %s", path);
         ssize_t n = pread(site->lock, pid, sizeof pid - 1, 0);
