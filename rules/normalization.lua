@@ -99,6 +99,8 @@ normalization "names" {
     { given = { PatientName = "VAN  DYKE ^ JAN" }, expect = { PatientName = "VAN DYKE^JAN" } },
     { given = { PatientName = "Yamada^Tarou=山田^太郎=", SpecificCharacterSet = "ISO_IR 192" }, expect = { PatientName = "Yamada^Tarou=山田^太郎" } },
     { given = { PatientName = "DOE, JOHN" }, expect = {}, warned = { "normalization/names" } },
+    { name = "a stray control character is reported and stays", given = { PatientName = "DOE^JO\7HN^^" }, expect = {},
+      flagged = { "normalization/names" } },
     { given = { PatientName = "DOE^JOHN" }, expect = {} },
     { given = { PatientID = "42" }, expect = {} },
   },

@@ -174,6 +174,8 @@ policy("names", 4, "Person names: trailing `^` and doubled blanks go, blanks bes
   { { "comma", type = "bool", default = false, help = "`DOE, JOHN` becomes `DOE^JOHN`." } },
   function(params)
     return values_of("PN", params, function(v)
+      -- An escape that its character set does not know cannot be written back: bad data, and no fault of this rule.
+      if v:find("%c") then return v, "holds control characters" end
       local good, why = repair.name(v, params.comma)
       if not why and good:find("^[^,^=]+,[^,^=]+$") then return good, "a comma may divide family and given name (the parameter comma says so)", "warn" end
       return good, why
