@@ -170,8 +170,10 @@ bool dv_config_load(dv_config *c, const char *path, dv_error *err)
         lua_setupvalue(L, -2, 1);
         ok = lua_pcall(L, 0, 0, 0) == LUA_OK;
     }
+    const char *said = ok ? NULL : lua_tostring(L, -1);
     if (!ok)
-        dv_fail(err, DV_ERR_CONFIG, "%s", lua_tostring(L, -1) ? lua_tostring(L, -1) : "unknown error");
+        dv_fail(err, DV_ERR_CONFIG, "%s%s", said ? said : "unknown error",
+                said && strstr(said, "index a nil value") ? "; a section is a table: dimse = { port = 11112 }" : "");
     else if (!(ok = take_table(c, L, "", 1, err)))
         dv_error_context(err, "%s", path);
     lua_close(L);
