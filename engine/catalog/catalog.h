@@ -126,6 +126,5 @@ bool dv_catalog_remove_quarantined(dv_db *db, int64_t id, dv_error *err);
 /* ---- counters: rows keyed (name, host), summed when read ---- */
 /* patients studies series instances bytes duplicates; rejected held excluded unreadable: what is in quarantine now. */
 bool dv_catalog_count(dv_db *db, const char *name, int64_t add, dv_error *err);
-bool dv_catalog_counter(dv_db *db, const char *name, int64_t *out, dv_error *err);
 
 #endif

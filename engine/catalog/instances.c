@@ -58,11 +58,6 @@ bool dv_catalog_count(dv_db *db, const char *name, int64_t add, dv_error *err)
                       "ssi", name, host(), add);
 }
 
-bool dv_catalog_counter(dv_db *db, const char *name, int64_t *out, dv_error *err)
-{
-    return dv_db_int(db, 0, out, err, "SELECT SUM(value) FROM counters WHERE name = $1", "s", name);
-}
-
 /* ---- seen before ---- */
 
 /* A deflated dataset is known by the stream that came alone: what is stored is another one when a rule changed it. */

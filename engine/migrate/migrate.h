@@ -132,8 +132,6 @@ cJSON *dv_migrate_progress_json(dv_migrate *m, int64_t batch, dv_error *err);
 cJSON *dv_batch_list_json(dv_db *db, int64_t after, int limit, dv_error *err);
 /* One batch with its counts, its seeds' errors and its report; NOT_FOUND. */
 cJSON *dv_batch_json(dv_db *db, int64_t batch, dv_error *err);
-/* [{entry, kind, value, state, error, tries, jobs}]; STATE NULL: every state. */
-cJSON *dv_batch_entries_json(dv_db *db, int64_t batch, const char *state, int64_t after, int limit, dv_error *err);
 /* [{job, study_uid, seed, state, study_date, tries, error, source_series, source_instances, here_series, here_instances, explained, bytes, ...}] */
 cJSON *dv_batch_jobs_json(dv_db *db, int64_t batch, const char *state, int64_t after, int limit, dv_error *err);
 /* One job with evidence {A..E}, verdict_stands_on, attempts [{number, started_at, ended_at, status, asked, completed, failed, warned,

@@ -277,17 +277,6 @@ cJSON *dv_batch_json(dv_db *db, int64_t batch, dv_error *err)
     return NULL;
 }
 
-cJSON *dv_batch_entries_json(dv_db *db, int64_t batch, const char *state, int64_t after, int limit, dv_error *err)
-{
-    return array_of(
-        dv_db_query(db, err,
-                    "SELECT e.id AS entry, e.kind, e.value, e.patient, e.state, e.error, e.tries,"
-                    " (SELECT count(*) FROM jobs j WHERE j.batch = e.batch AND j.entry = e.id) AS jobs FROM entries e"
-                    " WHERE e.batch = $1 AND ($2 = '' OR e.state = $2) AND e.id > $3 ORDER BY e.id LIMIT $4",
-                    "isii", batch, state ? state : "", after, limit_of(limit)),
-        "isssssii", err);
-}
-
 static const char job_kinds[] = "iisssssiisiiiiiitttt";
 #define JOB_COLUMNS                                                                                                    \
     "j.id AS job, j.batch, j.source, j.study_uid, j.seed, j.state, j.study_date, j.priority, j.tries, j.error, "       \

@@ -344,6 +344,25 @@ static void open_paths(lua_State *L, dv_bind *b)
 
 /* ---- the state ---- */
 
+dv_bind_place *dv_bind_keep(dv_bind_found *found, dv_text path, dv_vr vr)
+{
+    dv_bind_place *p = dv_arena_zalloc(found->arena, 1, sizeof *p);
+    if (p)
+        p->path = dv_arena_text(found->arena, path);
+    if (!p || !p->path.at) {
+        found->failed = true;
+        return NULL;
+    }
+    p->vr = vr;
+    if (found->last)
+        found->last->next = p;
+    else
+        found->first = p;
+    found->last = p;
+    found->count++;
+    return p;
+}
+
 void dv_bind_set(lua_State *L, dv_bind *b, const luaL_Reg *functions)
 {
     lua_pushlightuserdata(L, b);

@@ -191,11 +191,8 @@ static int view_items(lua_State *L)
 /* ---- each ---- */
 
 typedef struct walk {
-    dv_arena *arena;
+    dv_bind_found found;
     dv_text below; /* only places that begin so; absent: all */
-    dv_bind_place *first, **tail;
-    uint32_t count;
-    bool failed;
 } walk;
 
 static bool keep_place(void *user, const dv_path *place, dv_vr vr)
@@ -207,18 +204,7 @@ static bool keep_place(void *user, const dv_path *place, dv_vr vr)
             return true;
         path = (dv_text){path.at + w->below.len + 1, path.len - w->below.len - 1};
     }
-    dv_bind_place *p = dv_arena_zalloc(w->arena, 1, sizeof *p);
-    if (p)
-        p->path = dv_arena_text(w->arena, path);
-    if (!p || !p->path.at) {
-        w->failed = true;
-        return false;
-    }
-    p->vr = vr;
-    *w->tail = p;
-    w->tail = &p->next;
-    w->count++;
-    return true;
+    return dv_bind_keep(&w->found, path, vr) != NULL;
 }
 
 /* Upvalues: bind, view, next place. */
@@ -254,17 +240,16 @@ static int view_each(lua_State *L)
         return luaL_error(L, "ds.received has no each; use ds:each and read ds.received[path]");
     const dv_path *path = info ? NULL : path_in(L, b, v, 2);
     dv_arena *arena = dv_dataset_arena(b->ds);
-    walk w = {arena, {0}, NULL, NULL, 0, false};
-    w.tail = &w.first;
+    walk w = {.found = {.arena = arena}};
     if (v->prefix)
         w.below = v->prefix->text;
     if (!dv_dataset_each(b->ds, path, vr, keep_place, &w, &err))
         return dv_bind_raise(L, &err);
-    if (w.failed)
+    if (w.found.failed)
         return luaL_error(L, "out of memory");
     lua_pushlightuserdata(L, b);
     lua_pushvalue(L, 1);
-    lua_pushlightuserdata(L, w.first);
+    lua_pushlightuserdata(L, w.found.first);
     lua_pushcclosure(L, next_place, 3);
     return 1;
 }
@@ -314,17 +299,16 @@ static int native_places(lua_State *L)
     dv_dataset *ds = dv_bind_dataset(L, b);
     if (!dv_bind_path(L, b, 1, &path, &err))
         return dv_bind_raise_bare(L, &err);
-    walk w = {dv_dataset_arena(ds), {0}, NULL, NULL, 0, false};
-    w.tail = &w.first;
+    walk w = {.found = {.arena = dv_dataset_arena(ds)}};
     if (!dv_dataset_each(ds, path, 0, keep_place, &w, &err))
         return dv_bind_raise_bare(L, &err);
-    if (w.failed)
+    if (w.found.failed)
         return luaL_error(L, "out of memory");
-    if (!w.first)
+    if (!w.found.first)
         return 0;
     lua_newtable(L);
     lua_Integer n = 0;
-    for (const dv_bind_place *p = w.first; p; p = p->next) {
+    for (const dv_bind_place *p = w.found.first; p; p = p->next) {
         dv_bind_push_text(L, p->path);
         lua_rawseti(L, -2, ++n);
     }

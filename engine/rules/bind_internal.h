@@ -75,6 +75,17 @@ typedef struct dv_bind_place {
     struct dv_bind_place *next;
 } dv_bind_place;
 
+/* What a walk found, in order; cleared but for its arena to begin with. */
+typedef struct dv_bind_found {
+    dv_arena *arena;
+    dv_bind_place *first, *last;
+    uint32_t count;
+    bool failed; /* memory was out */
+} dv_bind_found;
+
+/* A copy of PATH at the end; NULL, and `failed`, when memory is out. */
+dv_bind_place *dv_bind_keep(dv_bind_found *found, dv_text path, dv_vr vr);
+
 /* Each file's functions, set into the table on top of the stack. */
 void dv_bind_views(lua_State *L, dv_bind *b);   /* metatables only */
 void dv_bind_context(lua_State *L, dv_bind *b); /* metatables only */

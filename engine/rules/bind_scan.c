@@ -96,12 +96,9 @@ static bool index_has_odd(const dv_index *ix, const dv_vr_info *info)
 }
 
 typedef struct odd_walk {
+    dv_bind_found found;
     dv_dataset *ds;
-    dv_arena *arena;
     const dv_vr_info *info;
-    dv_bind_place *first, **tail;
-    uint32_t count;
-    bool failed;
 } odd_walk;
 
 static bool keep_odd(void *user, const dv_path *place, dv_vr vr)
@@ -110,18 +107,11 @@ static bool keep_odd(void *user, const dv_path *place, dv_vr vr)
     dv_text value = {0};
     if (!dv_dataset_get(w->ds, place, &value, NULL) || !value.at || !any_odd(w->info, value))
         return true; /* what cannot be read is the character set policy's */
-    dv_bind_place *p = dv_arena_zalloc(w->arena, 1, sizeof *p);
-    if (p)
-        p->path = dv_arena_text(w->arena, place->text);
-    if (!p || !p->path.at) {
-        w->failed = true;
+    dv_bind_place *p = dv_bind_keep(&w->found, place->text, vr);
+    if (!p)
         return false;
-    }
     p->value = value;
-    p->vr = vr;
-    *w->tail = p;
-    w->tail = &p->next;
-    return ++w->count < MAX_FAULTY;
+    return w->found.count < MAX_FAULTY;
 }
 
 /* faulty(vr) -> nil, or a list path, value, path, value, ...: elements of VR, at every depth, whose value is not as
@@ -138,17 +128,16 @@ static int native_faulty(lua_State *L)
         return luaL_error(L, "no such VR: %s", name);
     if (ix && !index_has_odd(ix, info))
         return 0;
-    odd_walk w = {ds, dv_dataset_arena(ds), info, NULL, NULL, 0, false};
-    w.tail = &w.first;
+    odd_walk w = {{.arena = dv_dataset_arena(ds)}, ds, info};
     if (!dv_dataset_each(ds, NULL, info->vr, keep_odd, &w, &err))
         return dv_bind_raise_bare(L, &err);
-    if (w.failed)
+    if (w.found.failed)
         return luaL_error(L, "out of memory");
-    if (!w.first)
+    if (!w.found.first)
         return 0;
     lua_newtable(L);
     lua_Integer n = 0;
-    for (const dv_bind_place *p = w.first; p; p = p->next) {
+    for (const dv_bind_place *p = w.found.first; p; p = p->next) {
         dv_bind_push_text(L, p->path);
         lua_rawseti(L, -2, ++n);
         dv_bind_push_text(L, p->value);
@@ -267,16 +256,9 @@ static int native_foreign(lua_State *L)
     return n ? 1 : 0;
 }
 
-typedef struct untyped_walk {
-    dv_arena *arena;
-    dv_bind_place *first, **tail;
-    uint32_t count;
-    bool failed;
-} untyped_walk;
-
 static bool keep_untyped(void *user, const dv_path *place, dv_vr vr)
 {
-    untyped_walk *w = user;
+    dv_bind_found *found = user;
     (void)vr;
     dv_tag tag = place->steps[place->count - 1].tag;
     const dv_dict_entry *entry = dv_tag_is_private(tag) ? NULL : dv_dict_by_tag(tag);
@@ -284,17 +266,7 @@ static bool keep_untyped(void *user, const dv_path *place, dv_vr vr)
      * parsed first */
     if (!entry || entry->alt || entry->vr == DV_VR_UN || entry->vr == DV_VR_SQ)
         return true;
-    dv_bind_place *p = dv_arena_zalloc(w->arena, 1, sizeof *p);
-    if (p)
-        p->path = dv_arena_text(w->arena, place->text);
-    if (!p || !p->path.at) {
-        w->failed = true;
-        return false;
-    }
-    p->vr = entry->vr;
-    *w->tail = p;
-    w->tail = &p->next;
-    return ++w->count < MAX_FAULTY;
+    return dv_bind_keep(found, place->text, entry->vr) && found->count < MAX_FAULTY;
 }
 
 /* untyped() -> nil, or a list path, vr, path, vr, ...: elements sent as UN whose VR the dictionary knows */
@@ -309,17 +281,16 @@ static int native_untyped(lua_State *L)
         any = ix->nodes[i].vr == DV_VR_UN && ix->nodes[i].kind == DV_NODE_VALUE && !dv_tag_is_private(ix->nodes[i].tag);
     if (!any)
         return 0;
-    untyped_walk w = {dv_dataset_arena(ds), NULL, NULL, 0, false};
-    w.tail = &w.first;
-    if (!dv_dataset_each(ds, NULL, DV_VR_UN, keep_untyped, &w, &err))
+    dv_bind_found found = {.arena = dv_dataset_arena(ds)};
+    if (!dv_dataset_each(ds, NULL, DV_VR_UN, keep_untyped, &found, &err))
         return dv_bind_raise_bare(L, &err);
-    if (w.failed)
+    if (found.failed)
         return luaL_error(L, "out of memory");
-    if (!w.first)
+    if (!found.first)
         return 0;
     lua_newtable(L);
     lua_Integer n = 0;
-    for (const dv_bind_place *p = w.first; p; p = p->next) {
+    for (const dv_bind_place *p = found.first; p; p = p->next) {
         char vr[2] = {(char)(p->vr >> 8), (char)(p->vr & 0xFF)};
         dv_bind_push_text(L, p->path);
         lua_rawseti(L, -2, ++n);
