@@ -104,6 +104,18 @@ static bool site_put(dv_db *db, const char *name, int64_t value, dv_error *err)
         name, text);
 }
 
+static bool script(dv_db *db, const char *sql, dv_error *err)
+{
+    return !sql || !*sql || dv_db_script(db, sql, err);
+}
+
+static bool run_step(dv_db *db, const dv_schema_step *step, dv_error *err)
+{
+    bool sqlite = strncmp(dv_db_engine(db), "sqlite", 6) == 0;
+    return script(db, step->sql, err) && script(db, sqlite ? step->sqlite : step->postgres, err) &&
+           (!step->fill || step->fill(db, err));
+}
+
 /* All steps in one transaction, under a lock: two programs that start at once do not both upgrade. */
 static bool upgrade_steps(dv_db *db, dv_error *err)
 {
@@ -117,7 +129,7 @@ static bool upgrade_steps(dv_db *db, dv_error *err)
                        "the catalog has schema version %lld, this program knows up to %d; use the newer program",
                        (long long)version, dv_schema_version);
     for (; version < dv_schema_version; version++)
-        if (!dv_db_script(db, dv_schema_steps[version], err) || !site_put(db, "schema", version + 1, err))
+        if (!run_step(db, &dv_schema_steps[version], err) || !site_put(db, "schema", version + 1, err))
             return dv_error_context(err, "schema version %lld to %lld", (long long)version, (long long)version + 1);
     return true;
 }

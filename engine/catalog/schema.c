@@ -4,8 +4,8 @@
  * Hashes are 32 raw bytes. */
 #include "catalog/schema.h"
 
-const char *const dv_schema_steps[] = {
-    /* step 0 */
+/* Version 1, as released: it is not changed any more. What a table has got since stands in the steps below. */
+static const char version_1[] =
     "CREATE TABLE site (name TEXT PRIMARY KEY, value TEXT NOT NULL);" /* schema, clean_stop, recovered_through, uuid,
                                                                          generation */
     "CREATE TABLE counters (name TEXT NOT NULL, host TEXT NOT NULL, value BIGINT NOT NULL, PRIMARY KEY (name, host));"
@@ -152,7 +152,18 @@ const char *const dv_schema_steps[] = {
     "NOT NULL,"
     " warned BIGINT NOT NULL, arrived BIGINT NOT NULL, error TEXT NOT NULL);"
     "CREATE INDEX attempts_job ON attempts (job);"
-    "CREATE INDEX attempts_open ON attempts (job) WHERE ended_at = 0;",
+    "CREATE INDEX attempts_open ON attempts (job) WHERE ended_at = 0;";
+
+/* Version 2. Each statement ends with ';'; new columns of old tables: ALTER TABLE t ADD COLUMN c TYPE NOT NULL DEFAULT v. */
+static const char version_2[] = "";
+
+/* What the two engines spell differently: search structures, partial indices with functions. */
+static const char version_2_sqlite[] = "";
+static const char version_2_postgres[] = "";
+
+const dv_schema_step dv_schema_steps[] = {
+    {.sql = version_1},
+    {.sql = version_2, .sqlite = version_2_sqlite, .postgres = version_2_postgres},
 };
 
 const int dv_schema_version = sizeof dv_schema_steps / sizeof *dv_schema_steps;

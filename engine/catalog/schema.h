@@ -1,9 +1,22 @@
-/* schema.h: the tables, and the steps from one version to the next. */
+/* schema.h: the tables, and the steps from one version of the catalog to the next.
+ *
+ *   version 0 --step 0--> version 1 --step 1--> version 2 ...          (an empty database is version 0)
+ *
+ * A step that was in a released version is never changed: its databases are out there. All steps that a database needs run in
+ * one transaction (catalog.c), so a kill leaves the old version whole. tests/integration/test_upgrade.py upgrades a filled database
+ * of each version. Portable SQL as db/script.h reads it; what the engines spell differently has a text of its own. */
 #ifndef DV_CATALOG_SCHEMA_H
 #define DV_CATALOG_SCHEMA_H
 
-/* Step N brings version N to N + 1; step 0 makes everything. Portable SQL: SQLite and PostgreSQL. */
-extern const char *const dv_schema_steps[];
+#include "db/db.h"
+
+typedef struct dv_schema_step {
+    const char *sql;                        /* both engines */
+    const char *sqlite, *postgres;          /* after it, that engine alone; NULL: nothing */
+    bool (*fill)(dv_db *db, dv_error *err); /* after both: values that SQL cannot make; NULL: none */
+} dv_schema_step;
+
+extern const dv_schema_step dv_schema_steps[];
 extern const int dv_schema_version; /* number of steps */
 
 #endif
