@@ -61,6 +61,24 @@ void dv_fail_point(const char *name)
         raise(SIGKILL);
 }
 
+/* The section's bounds, given by the linker; weak: a program may have no point at all. */
+extern const char *const __start_dv_fail_points[] __attribute__((weak));
+extern const char *const __stop_dv_fail_points[] __attribute__((weak));
+
+void dv_fail_points(void (*each)(const char *name))
+{
+    for (const char *last = "";;) { /* the next one behind `last`: a name that stands twice comes once */
+        const char *next = NULL;
+        for (const char *const *p = __start_dv_fail_points; p != __stop_dv_fail_points; p++)
+            if (strcmp(*p, last) > 0 && (!next || strcmp(*p, next) < 0))
+                next = *p;
+        if (!next)
+            return;
+        each(next);
+        last = next;
+    }
+}
+
 bool dv_fault(dv_fault_kind kind)
 {
     static const char *const names[] = {"malloc", "write", "fsync", "link", "sql"};

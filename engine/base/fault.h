@@ -3,7 +3,11 @@
  *   DROVER_FAIL=store.linked:kill     the process kills itself (SIGKILL) when it passes the point store.linked
  *   DROVER_FAIL=store.linked:kill:7   ... the 7th time
  *   DROVER_FAIL=write:fail:3          the 3rd write() of Drover fails with ENOSPC (kinds: malloc write fsync link sql)
- * Several, separated by commas. Read once, at the first use. */
+ * Several, separated by commas. Read once, at the first use.
+ *
+ * The names of all points lie in a section of their own, so that `drover version --fail-points` lists exactly those that are compiled in:
+ * tests/integration/test_faults_points.py kills each, and fails for one that it does not know. Failing calls of whole runs, those of the
+ * libraries too, are made from outside: tests/integration/lib/faults.c. */
 #ifndef DV_BASE_FAULT_H
 #define DV_BASE_FAULT_H
 
@@ -20,8 +24,14 @@ typedef enum dv_fault_kind {
 #ifdef DROVER_FAULTS
 void dv_fail_point(const char *name);
 bool dv_fault(dv_fault_kind kind);
-#define DV_FAIL_POINT(name) dv_fail_point(name)
-#define DV_FAULT(kind)      dv_fault(kind) /* true: pretend that the call failed; errno is set */
+/* Each point with its name, once, by the order of names. */
+void dv_fail_points(void (*each)(const char *name));
+#define DV_FAIL_POINT(name)                                                                                            \
+    do {                                                                                                               \
+        static const char *const dv_point_ __attribute__((section("dv_fail_points"), used)) = ("" name);               \
+        dv_fail_point(dv_point_);                                                                                      \
+    } while (0)
+#define DV_FAULT(kind) dv_fault(kind) /* true: pretend that the call failed; errno is set */
 #else
 #define DV_FAIL_POINT(name) ((void)0)
 #define DV_FAULT(kind)      false

@@ -176,6 +176,7 @@ static void checkpoint(dv_catalog *cat)
 {
     dv_error err;
     int64_t left = 0, now = dv_wall_us();
+    DV_FAIL_POINT("catalog.checkpoint");
     if (!dv_db_checkpoint(cat->db, &left, &err)) {
         if (!cat->warned)
             dv_warn("catalog", "what was committed is not on the disk: %s", err.message);
@@ -185,6 +186,7 @@ static void checkpoint(dv_catalog *cat)
         atomic_store(&cat->dirty, dv_db_is_postgres(cat->dsn));
         return;
     }
+    DV_FAIL_POINT("catalog.checkpointed");
     cat->warned = false;
     look_for_loss(cat);
     if (left > 0) { /* a reader holds it back */
@@ -208,7 +210,9 @@ static bool run_member(dv_catalog *cat, member *m, bool *lost)
         *lost = !dv_db_in_transaction(cat->db);
         return false;
     }
-    if (m->work(cat->db, m->user, m->err) && dv_db_release(cat->db, m->err))
+    bool ok = m->work(cat->db, m->user, m->err);
+    DV_FAIL_POINT("catalog.member");
+    if (ok && dv_db_release(cat->db, m->err))
         return true;
     *lost = !dv_db_rollback_to(cat->db);
     return false;

@@ -8,11 +8,12 @@
 #include "dimse/scp.h"
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "dimse/acceptor_internal.h"
-#include "dimse/message_internal.h"
 #include "dimse/scu.h"
+#include "dimse/take_internal.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -121,102 +122,17 @@ static void say_end(const visit *v, dv_heard heard, const dv_error *err)
     }
 }
 
-static void begin_answer(dv_command_writer *w, const dv_command *rq, dv_text sop_class)
-{
-    dv_command_begin(w);
-    dv_command_text(w, 0x0002, sop_class, '\0');
-    dv_command_u16(w, 0x0100, rq->field | DV_RESPONSE);
-    dv_command_u16(w, 0x0120, rq->message_id);
-    dv_command_u16(w, 0x0800, DV_NO_DATA_SET);
-}
-
-/* One PDU, one write. UIDs go back byte for byte as they came; such as are no UIDs by length are left out. */
-static bool answer(visit *v, uint16_t status, const char *comment)
-{
-    const dv_command *rq = &v->message.command;
-    dv_text none = {0};
-    dv_command_writer w;
-
-    begin_answer(&w, rq, rq->sop_class.len <= 128 ? rq->sop_class : none);
-    dv_command_u16(&w, 0x0900, status);
-    if (comment && comment[0])
-        dv_command_text(&w, 0x0902, dv_text_of(comment), ' ');
-    dv_command_text(&w, 0x1000, rq->sop_instance.len <= 128 ? rq->sop_instance : none, '\0');
-    dv_command_end(&w);
-    return dv_message_send(v->upper, v->message.context, &w, v->scp->pdu_ms);
-}
-
-/* The data set's pieces to INSTANCE's store_data until it says no; the rest, or all without an instance, is dropped. */
-static dv_heard take_data(visit *v, void *instance, dv_error *err)
-{
-    bool last = false;
-
-    while (!last) {
-        dv_text piece;
-        dv_heard h = dv_message_data(v->upper, &v->message, v->scp->pdu_ms, v->scp->pdu_ms, &piece, &last, err);
-
-        if (h != DV_HEARD)
-            return h;
-        if (instance && piece.len && !v->scp->on.store_data(instance, piece.at, piece.len))
-            instance = NULL; /* store_end gives the answer */
-    }
-    return DV_HEARD;
-}
-
-static dv_heard refuse(visit *v, uint16_t status, const char *comment, dv_error *err)
-{
-    dv_heard h = DV_HEARD;
-
-    if (v->message.command.data_set != DV_NO_DATA_SET)
-        h = take_data(v, NULL, err);
-    if (h == DV_HEARD && !answer(v, status, comment))
-        h = DV_HEARD_END;
-    return h;
-}
-
-static dv_heard store(visit *v, dv_error *err)
-{
-    const dv_command *c = &v->message.command;
-    const dv_upper_context *context = dv_upper_context_of(v->upper, v->message.context);
-    dv_store_request rq = {
-        .sop_class = dv_text_trim(c->sop_class),
-        .sop_instance = dv_text_trim(c->sop_instance),
-        .transfer_syntax = dv_text_of(context->syntax),
-        .message_id = c->message_id,
-        .move_originator = dv_text_trim(c->move_originator),
-        .move_message_id = c->move_message_id,
-    };
-    dv_store_answer said = {0};
-    void *instance;
-    dv_heard h;
-
-    if (c->data_set == DV_NO_DATA_SET)
-        return refuse(v, 0xC000, "a C-STORE without a data set", err);
-    if (strcmp(context->sop_class, DV_SOP_VERIFICATION) == 0)
-        return refuse(v, DV_STATUS_CLASS_NOT_SUPPORTED, "the presentation context is for verification only", err);
-    instance = v->scp->on.store_begin(v->scp->on.user, &v->caller, &rq, &said);
-    h = take_data(v, instance, err);
-    if (h != DV_HEARD) {
-        if (instance)
-            v->scp->on.store_lost(instance);
-        return h;
-    }
-    if (instance)
-        v->scp->on.store_end(instance, &said);
-    said.comment[sizeof said.comment - 1] = '\0';
-    v->stores++;
-    return answer(v, said.status, said.comment) ? DV_HEARD : DV_HEARD_END;
-}
-
 static dv_heard handle(visit *v, dv_error *err)
 {
     const dv_command *c = &v->message.command;
+    const dv_taking request = {v->upper, &v->message, &v->scp->on, &v->caller, v->scp->pdu_ms};
 
     switch (c->field) {
     case DV_C_STORE_RQ:
-        return store(v, err);
+        v->stores++;
+        return dv_take_store(&request, err);
     case DV_C_ECHO_RQ:
-        return refuse(v, DV_STATUS_SUCCESS, NULL, err);
+        return dv_take_refuse(&request, DV_STATUS_SUCCESS, NULL, err);
     case DV_C_CANCEL_RQ:
         return DV_HEARD; /* of something that has ended already: it has no answer (PS3.7 9.3.2.3) */
     default:
@@ -225,7 +141,7 @@ static dv_heard handle(visit *v, dv_error *err)
             return DV_HEARD_MALFORMED;
         }
         dv_warn("scp", "%s (%s): command %04x is not supported here", v->caller.calling, v->caller.address, c->field);
-        return refuse(v, DV_STATUS_UNRECOGNIZED, "operation not supported", err);
+        return dv_take_refuse(&request, DV_STATUS_UNRECOGNIZED, "operation not supported", err);
     }
 }
 

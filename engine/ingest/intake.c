@@ -106,6 +106,7 @@ dv_intake *dv_intake_begin(dv_ingest *ingest, const dv_arrival *arrival, dv_erro
                                .arrival = &in->arrival,
                                .index = &in->index,
                                .received_at = dv_wall_us()};
+    DV_FAIL_POINT("ingest.begun");
     return in;
 }
 

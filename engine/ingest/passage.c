@@ -304,9 +304,11 @@ static bool keep(dv_passage *p, const dv_quarantined *row, const dv_stored *done
                  dv_error *err)
 {
     quarantine_work work = {.row = row};
+    DV_FAIL_POINT("ingest.before_kept_row");
     if (!write_row(p, add_quarantined, &work, err) ||
         (work.duplicate && !done->adopted && !dv_store_remove(p->ingest->store, done->path, err)))
         return false;
+    DV_FAIL_POINT("ingest.kept");
     receipt(out, kept, work.id, work.duplicate ? "" : done->path, row->reason);
     return true;
 }
@@ -374,6 +376,7 @@ bool dv_passage_finish(dv_passage *p, dv_object *o, dv_receipt *out, dv_error *e
             dv_object_drop(o);
             if (!dv_catalog_write(p->ingest->catalog, false, add_instance, &work, err))
                 return false;
+            DV_FAIL_POINT("ingest.known");
             receipt(out, DV_KEPT_KNOWN, work.id, "", DV_TEXT(""));
             return true;
         }
@@ -418,6 +421,7 @@ bool dv_passage_finish(dv_passage *p, dv_object *o, dv_receipt *out, dv_error *e
         return false;
     out->changed = row.edits != NULL;
     if (work.seen == DV_SEEN_NEW) {
+        DV_FAIL_POINT("ingest.stored");
         receipt(out, DV_KEPT_STORED, work.id, done.path, DV_TEXT(""));
         return true;
     }

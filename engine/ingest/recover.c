@@ -4,6 +4,7 @@
  * last checkpoint on are listed: a sealed object without a row gets it through the same arbitration as a new one; what has no good
  * seal goes to quarantine as unreadable. Nothing is deleted. */
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "ingest/ingest_internal.h"
@@ -104,6 +105,7 @@ static bool quarantine_bad(recovery *r, const char *path, dv_area area, const ch
     if (area == DV_OBJECTS && !dv_store_move(r->ingest->store, path, DV_QUARANTINE, &moved, err))
         return false;
     dv_text none = DV_TEXT("");
+    DV_FAIL_POINT("recovery.moved");
     row_work w = {.quarantine = true,
                   .kept = {.state = DV_TEXT("unreadable"),
                            .reason = dv_text_of(reason),
@@ -170,6 +172,7 @@ static bool recover_object(recovery *r, dv_area area, const char *path, dv_error
             ok = quarantine_bad(r, path, area, why.message, err);
         else if ((ok = dv_catalog_write(r->ingest->catalog, false, add_row, &w, err)))
             r->rows++;
+        DV_FAIL_POINT("recovery.row");
     }
     /* A second file of what has its row: it was never acknowledged as a row of its own. */
     if (ok && w.quarantine && w.duplicate)
@@ -200,6 +203,7 @@ bool dv_ingest_recover(dv_ingest *ingest, int64_t *count, dv_error *err)
     if (!dv_store_each(ingest->store, DV_OBJECTS, since, each_object, &r, err) ||
         !dv_store_each(ingest->store, DV_QUARANTINE, since, each_kept, &r, err))
         return false;
+    DV_FAIL_POINT("recovery.listed");
     *count = r.rows;
     dv_info("recovery", "%lld objects looked at, %lld rows made again, %lld to quarantine, %lld ms",
             (long long)r.looked, (long long)r.rows, (long long)r.bad, (long long)(dv_mono_ms() - started));
@@ -282,8 +286,9 @@ bool dv_ingest_discard(dv_ingest *ingest, int64_t id, dv_error *err)
     dv_arena_init(&arena, 0);
     kept_row row;
     bool ok = read_row(ingest, id, &arena, &row, err) &&
-              dv_catalog_write(ingest->catalog, true, remove_row, &id, err) &&
-              dv_store_remove(ingest->store, row.path.at, err);
+              dv_catalog_write(ingest->catalog, true, remove_row, &id, err);
+    DV_FAIL_POINT("ingest.discarding");
+    ok = ok && dv_store_remove(ingest->store, row.path.at, err);
     dv_arena_free(&arena);
     return ok;
 }
@@ -318,6 +323,7 @@ bool dv_ingest_retry(dv_ingest *ingest, int64_t id, dv_receipt *out, dv_error *e
     }
     dv_map_close(&map);
     dv_arena_free(&arena);
+    DV_FAIL_POINT("ingest.retried");
     bool same_row = ok && out->kept != DV_KEPT_STORED && out->kept != DV_KEPT_KNOWN && out->id == id;
     return ok && (same_row || dv_ingest_discard(ingest, id, err));
 }

@@ -10,6 +10,7 @@
 #include "rules/rules_internal.h"
 #include "rules/bind.h"
 #include "rules/harness.h"
+#include "base/fault.h"
 #include "base/log.h"
 
 #include <lauxlib.h>
@@ -261,7 +262,9 @@ static bool put_take(dv_rules *rules, dv_rule_set *set, const char *who, int64_t
         g->free = s;
         g->total++;
     }
+    DV_FAIL_POINT("rules.tested");
     ok = ok && (number || dv_publish_record(rules, set, who, &number, err));
+    DV_FAIL_POINT("rules.recorded");
     if (ok) {
         g->number = number;
         g->set = set;

@@ -38,6 +38,8 @@ bool dv_store_move(dv_store *store, const char *path, dv_area area, dv_stored *d
         ok = dv_fail_errno(err, "cannot sync %s", to);
     close(fd);
     ok = ok && dv_place_sync(store, area, to, err);
+    if (ok)
+        DV_FAIL_POINT("store.moved");
     /* A power cut may bring the old name back: recovery then finds it without a row and moves it again. */
     if (ok && unlinkat(store->area[from], path + head, 0) != 0)
         ok = dv_fail_errno(err, "cannot remove %s", path);

@@ -295,6 +295,7 @@ bool dv_object_body(dv_object *o, const void *bytes, size_t n, dv_error *err)
         return false;
     }
     o->seal.body_bytes += n;
+    DV_FAIL_POINT("store.body");
     return true;
 }
 
@@ -412,6 +413,7 @@ bool dv_object_finish(dv_object *o, dv_text study, dv_text sop, dv_stored *out, 
     uint8_t raw[DV_SEAL_BYTES];
     char study_name[72], sop_name[72];
     memset(out, 0, sizeof *out);
+    DV_FAIL_POINT("store.unsealed");
     bool ok = dv_store_ready(o->store, err) && put_seal(o, raw, err);
     if (ok) {
         DV_FAIL_POINT("store.written");

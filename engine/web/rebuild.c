@@ -1,5 +1,6 @@
 #include "web/rebuild.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "catalog/query.h"
 #include "web/site.h"
@@ -182,6 +183,7 @@ static bool exchange(const char *fresh, const char *old, const char *before, dv_
         if (rename(from, to) != 0 && errno != ENOENT)
             return dv_fail_errno(err, "cannot rename %s to %s", from, to);
     }
+    DV_FAIL_POINT("rebuild.renaming");
     return rename(fresh, old) == 0 || dv_fail_errno(err, "cannot rename %s to %s; do it by hand", fresh, old);
 }
 
@@ -227,6 +229,7 @@ bool dv_rebuild(const char *folder, const char *into, dv_rebuilt *out, dv_error 
             remove_database(fresh); /* of an attempt that was broken off */
         dv_db_show_dsn(into ? into : old, out->into, sizeof out->into);
         ok = is_empty(fresh, err) && fill(&site, fresh, old, out, err);
+        DV_FAIL_POINT("rebuild.filled");
     }
     if (ok && !into) {
         char stamp[DV_STAMP_SIZE];
