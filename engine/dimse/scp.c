@@ -126,11 +126,13 @@ static dv_heard handle(visit *v, dv_error *err)
 {
     const dv_command *c = &v->message.command;
     const dv_taking request = {v->upper, &v->message, &v->scp->on, &v->caller, v->scp->pdu_ms};
+    dv_heard h;
 
     switch (c->field) {
     case DV_C_STORE_RQ:
-        v->stores++;
-        return dv_take_store(&request, err);
+        h = dv_take_store(&request, err);
+        v->stores += h == DV_HEARD;
+        return h;
     case DV_C_ECHO_RQ:
         return dv_take_refuse(&request, DV_STATUS_SUCCESS, NULL, err);
     case DV_C_CANCEL_RQ:
