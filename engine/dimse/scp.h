@@ -48,8 +48,8 @@ typedef struct dv_scp_callbacks {
     void *user;
     /* May CALLER associate? CALLER->user may be set. Only those admitted leave. */
     dv_admit (*admit)(void *user, dv_caller *caller);
-    /* Is the class in this syntax wanted? Asked in the sender's order; the first yes wins. Verification is not asked
-     * about. */
+    /* Is the class in this syntax wanted? Asked first with an absent syntax: is the class wanted at all; then in the
+     * sender's order, the first yes wins. Verification is not asked about. */
     bool (*accept)(void *user, const dv_caller *caller, dv_text sop_class, dv_text transfer_syntax);
     /* A store begins. NULL: ANSWER is sent and the dataset's bytes are dropped. */
     void *(*store_begin)(void *user, dv_caller *caller, const dv_store_request *rq, dv_store_answer *answer);

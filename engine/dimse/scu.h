@@ -15,6 +15,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "dimse/role.h"
 #include "dimse/tls.h"
 
 #include <stdatomic.h>
@@ -30,12 +31,14 @@ typedef struct dv_target {
     uint32_t max_pdu;          /* 0: DV_MAX_PDU */
     const atomic_bool *cancel; /* checked while waiting; may be NULL */
     const dv_tls *tls;         /* of dv_tls_client; NULL: plain. Borrowed until dv_associate returns */
+    bool keep_empty;           /* an association without one accepted context is no failure (probe) */
 } dv_target;
 
 /* A presentation context to propose: a class and up to 16 syntaxes. */
 typedef struct dv_context_offer {
     const char *sop_class;
     const char *syntaxes[16]; /* NULL-terminated when fewer; none: explicit and implicit little endian */
+    dv_role role;
 } dv_context_offer;
 
 #define DV_SOP_VERIFICATION "1.2.840.10008.1.1"
@@ -47,6 +50,16 @@ typedef struct dv_context_offer {
 dv_association *dv_associate(const dv_target *to, const dv_context_offer *offers, size_t count, dv_error *err);
 /* Was the class accepted, and in which syntax? Absent if not. */
 dv_text dv_accepted_syntax(const dv_association *a, const char *sop_class);
+/* What the peer answered to the INDEX-th offer: 0 accepted, 1 refused, 2 without a reason, 3 class, 4 syntaxes not
+ * supported; 255: nothing. */
+uint8_t dv_offer_result(const dv_association *a, size_t index);
+
+/* What a peer says of itself. */
+typedef struct dv_peer_facts {
+    char implementation_uid[65], implementation[17]; /* empty: not said */
+    uint32_t max_pdu, sent;                          /* the largest PDU it receives, 0: no limit; the largest we send */
+} dv_peer_facts;
+void dv_association_facts(const dv_association *a, dv_peer_facts *out);
 /* Polls: may the idle association be used again? Not after an operation failed half-way, nor when the peer has said
  * anything. */
 bool dv_association_is_alive(dv_association *a);

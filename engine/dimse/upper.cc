@@ -13,6 +13,7 @@
 
 extern "C" {
 #include "dimse/associate_internal.h"
+#include "dimse/commitment.h"
 }
 
 #include "dcmtk/dcmnet/cond.h"
@@ -38,6 +39,7 @@ struct dv_upper {
     char calling[DV_AE_SIZE] = "", called[DV_AE_SIZE] = "";
     dv_upper_context contexts[DV_MAX_CONTEXTS];
     size_t count = 0;
+    uint8_t results[DV_MAX_CONTEXTS] = {}; /* of our offers; see dv_upper_result */
     size_t room = 0;
     const uint8_t *pdv = nullptr; /* the next one of the PDU received last, and how many there are */
     int pdvs = 0;
@@ -231,13 +233,15 @@ const char *dv_upper_called(const dv_upper *u)
 }
 
 /* The lists are walked here: ASC_getPresentationContext fails beyond 50 transfer syntaxes. */
-static const char *choose(DUL_PRESENTATIONCONTEXT *pc, bool (*ask)(void *, const char *, const char *), void *user)
+static const char *choose(DUL_PRESENTATIONCONTEXT *pc, bool (*ask)(void *, const char *, const char *), void *user,
+                          bool *known)
 {
     char sop_class[DV_UID_SIZE], syntax[DV_UID_SIZE];
 
-    if (!pc->proposedTransferSyntax)
-        return nullptr;
     copy(sop_class, sizeof sop_class, pc->abstractSyntax);
+    *known = ask(user, sop_class, nullptr);
+    if (!*known || !pc->proposedTransferSyntax)
+        return nullptr;
     auto *ts = reinterpret_cast<DUL_TRANSFERSYNTAX *>(LST_Head(&pc->proposedTransferSyntax));
     if (ts)
         LST_Position(&pc->proposedTransferSyntax, reinterpret_cast<LST_NODE *>(ts));
@@ -270,15 +274,20 @@ size_t dv_upper_negotiate(dv_upper *u, bool (*ask)(void *user, const char *sop_c
     for (int id = 0; id < 256; id++) {
         if (!proposed[id])
             continue;
-        const char *syntax = id % 2 ? choose(proposed[id], ask, user) : nullptr;
+        bool known = false;
+        const char *syntax = id % 2 ? choose(proposed[id], ask, user, &known) : nullptr;
         auto number = static_cast<T_ASC_PresentationContextID>(id);
-        if (syntax && ASC_acceptPresentationContext(params, number, syntax, ASC_SC_ROLE_DEFAULT, OFTrue).good()) {
+        T_ASC_SC_ROLE role = strcmp(proposed[id]->abstractSyntax, DV_SOP_COMMITMENT) == 0 ? ASC_SC_ROLE_SCUSCP
+                                                                                          : ASC_SC_ROLE_DEFAULT;
+        if (syntax && ASC_acceptPresentationContext(params, number, syntax, role, OFTrue).good()) {
             dv_upper_context *c = &u->contexts[u->count++];
             c->id = number;
             copy(c->sop_class, sizeof c->sop_class, proposed[id]->abstractSyntax);
             copy(c->syntax, sizeof c->syntax, syntax);
         } else {
-            ASC_refusePresentationContext(params, number, ASC_P_TRANSFERSYNTAXESNOTSUPPORTED);
+            ASC_refusePresentationContext(params, number,
+                                          known || id % 2 == 0 ? ASC_P_TRANSFERSYNTAXESNOTSUPPORTED
+                                                               : ASC_P_ABSTRACTSYNTAXNOTSUPPORTED);
         }
     }
     return u->count;
@@ -331,6 +340,11 @@ bool dv_stand_in_open(char *why, size_t size)
     return true;
 }
 
+static T_ASC_SC_ROLE role_of(dv_role role)
+{
+    return role == DV_ROLE_SCP ? ASC_SC_ROLE_SCP : role == DV_ROLE_BOTH ? ASC_SC_ROLE_SCUSCP : ASC_SC_ROLE_DEFAULT;
+}
+
 static bool was_offered(const dv_upper_offer *offer, const char *syntax)
 {
     for (int i = 0; i < offer->count; i++)
@@ -343,6 +357,7 @@ static void read_accepted(dv_upper *u, const dv_upper_offer *offers, size_t coun
 {
     LST_HEAD **list = &u->association->params->DULparams.acceptedPresentationContext;
 
+    memset(u->results, 255, sizeof u->results);
     if (!*list)
         return;
     auto *pc = reinterpret_cast<DUL_PRESENTATIONCONTEXT *>(LST_Head(list));
@@ -352,7 +367,10 @@ static void read_accepted(dv_upper *u, const dv_upper_offer *offers, size_t coun
         size_t index = pc->presentationContextID / 2u;
         dv_upper_context *c = &u->contexts[u->count];
 
-        if (pc->result != DUL_PRESENTATION_ACCEPT || pc->presentationContextID % 2 == 0 || index >= count)
+        if (pc->presentationContextID % 2 == 0 || index >= count)
+            continue;
+        u->results[index] = pc->result;
+        if (pc->result != DUL_PRESENTATION_ACCEPT)
             continue;
         c->id = pc->presentationContextID;
         copy(c->sop_class, sizeof c->sop_class, offers[index].sop_class);
@@ -399,7 +417,8 @@ dv_upper *dv_upper_request(int fd, const struct dv_tls *tls, const char *host, c
     for (size_t i = 0; i < count && cond.good(); i++)
         cond =
             ASC_addPresentationContext(params, static_cast<T_ASC_PresentationContextID>(2 * i + 1), offers[i].sop_class,
-                                       const_cast<const char **>(offers[i].syntaxes), offers[i].count);
+                                       const_cast<const char **>(offers[i].syntaxes), offers[i].count,
+                                       role_of(offers[i].role));
     if (cond.good()) {
         dv_next_wire.wire = &u->wire;
         cond = ASC_requestAssociation(dv_requestor_network, params, &u->association, nullptr, nullptr, DUL_BLOCK, 0);
@@ -454,6 +473,19 @@ const dv_upper_context *dv_upper_context_of(const dv_upper *u, uint8_t id)
         if (u->contexts[i].id == id)
             return &u->contexts[i];
     return nullptr;
+}
+
+uint8_t dv_upper_result(const dv_upper *u, size_t index)
+{
+    return index < DV_MAX_CONTEXTS ? u->results[index] : 255;
+}
+
+dv_upper_facts dv_upper_peer(const dv_upper *u)
+{
+    const T_ASC_Parameters *p = u->association->params;
+
+    return {p->theirImplementationClassUID, p->theirImplementationVersionName,
+            static_cast<uint32_t>(p->theirMaxPDUReceiveSize)};
 }
 
 size_t dv_upper_room(const dv_upper *u)

@@ -12,6 +12,8 @@
 #ifndef DV_DIMSE_UPPER_INTERNAL_H
 #define DV_DIMSE_UPPER_INTERNAL_H
 
+#include "dimse/role.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -70,8 +72,10 @@ dv_upper *dv_upper_accept(int fd, uint8_t *first, size_t n, const struct dv_tls 
                           const dv_upper_cancel *cancel, char *why, size_t size);
 const char *dv_upper_calling(const dv_upper *u);
 const char *dv_upper_called(const dv_upper *u);
-/* Calls ASK for each proposed context's syntaxes in the sender's order until it says yes; a context without a yes is
- * refused with "transfer syntaxes not supported". Returns how many were accepted. */
+/* Calls ASK for each proposed context: with SYNTAX NULL whether the class is wanted at all (no: refused with "abstract
+ * syntax not supported"), then for its syntaxes in the sender's order until it says yes (none: refused with "transfer
+ * syntaxes not supported"). Of storage commitment the role of an SCP is granted to whoever asks for it: a peer that
+ * reports has it. Returns how many were accepted. */
 size_t dv_upper_negotiate(dv_upper *u, bool (*ask)(void *user, const char *sop_class, const char *syntax), void *user);
 bool dv_upper_acknowledge(dv_upper *u);
 /* Sends an A-ASSOCIATE-RJ. */
@@ -81,6 +85,7 @@ typedef struct dv_upper_offer {
     const char *sop_class;
     const char *const *syntaxes;
     int count;
+    dv_role role;
 } dv_upper_offer;
 
 /* Asks for an association over FD (taken), which is connected; TLS (may be NULL) for HOST first. NULL: REJECTION->result is set when the peer said no;
@@ -91,6 +96,15 @@ dv_upper *dv_upper_request(int fd, const struct dv_tls *tls, const char *host, c
                            size_t size);
 
 void dv_upper_set_cancel(dv_upper *u, const dv_upper_cancel *cancel);
+/* What the peer said of the INDEX-th offer: 0 accepted, 1 refused, 2 without a reason, 3 abstract syntax, 4 transfer syntaxes not
+ * supported (PS3.8 9.3.3.2); 255: nothing. */
+uint8_t dv_upper_result(const dv_upper *u, size_t index);
+/* What the peer says of itself; strings live as long as U. */
+typedef struct dv_upper_facts {
+    const char *implementation_uid, *implementation; /* empty: not said */
+    uint32_t max_pdu;                                /* largest it receives; 0: no limit */
+} dv_upper_facts;
+dv_upper_facts dv_upper_peer(const dv_upper *u);
 /* Accepted contexts, in order of id. */
 const dv_upper_context *dv_upper_contexts(const dv_upper *u, size_t *count);
 /* NULL: not accepted. */
