@@ -155,7 +155,11 @@ static const char version_1[] =
     "CREATE INDEX attempts_open ON attempts (job) WHERE ended_at = 0;";
 
 /* Version 2. Each statement ends with ';'; new columns of old tables: ALTER TABLE t ADD COLUMN c TYPE NOT NULL DEFAULT v. */
-static const char version_2[] = "";
+static const char version_2[] =
+    /* Lists that searches intersect (catalog/lists.h): id is term << 20 | chunk */
+    "CREATE TABLE search_lists (id INTEGER PRIMARY KEY, list BLOB NOT NULL);"
+    "CREATE TABLE search_chunks (chunk INTEGER PRIMARY KEY, state INTEGER NOT NULL);" /* 1 being listed, 2 listed */
+    "CREATE TABLE search_changed (study INTEGER PRIMARY KEY);"; /* since their chunk was listed */
 
 /* What the two engines spell differently: search structures, partial indices with functions. */
 static const char version_2_sqlite[] = "";
