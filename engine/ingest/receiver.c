@@ -191,7 +191,8 @@ static bool accept_context(void *user, const dv_caller *caller, dv_text sop_clas
         return false;
     if (g->known && g->peer.sop_classes.len && !listed(g->peer.sop_classes, sop_class))
         return false;
-    return !(g->known && g->peer.transfer_syntaxes.len) || listed(g->peer.transfer_syntaxes, transfer_syntax);
+    return !transfer_syntax.at || !(g->known && g->peer.transfer_syntaxes.len) ||
+           listed(g->peer.transfer_syntaxes, transfer_syntax);
 }
 
 static void answer_error(dv_store_answer *answer, const dv_error *err)
