@@ -159,7 +159,27 @@ static const char version_2[] =
     /* Lists that searches intersect (catalog/lists.h): id is term << 20 | chunk */
     "CREATE TABLE search_lists (id INTEGER PRIMARY KEY, list BLOB NOT NULL);"
     "CREATE TABLE search_chunks (chunk INTEGER PRIMARY KEY, state INTEGER NOT NULL);" /* 1 being listed, 2 listed */
-    "CREATE TABLE search_changed (study INTEGER PRIMARY KEY);"; /* since their chunk was listed */
+    "CREATE TABLE search_changed (study INTEGER PRIMARY KEY);" /* since their chunk was listed */
+
+    /* an instance that came again (M01): the one in force is the row of `instances`, the others are here. number counts
+     * per received_sop_uid from 1; replaced_by is the number that took its place, 0: it never was in force. Its audit
+     * stands in edits and findings under instance = -id. settled 0: its file is still to be moved to versions/ */
+    "ALTER TABLE instances ADD COLUMN version BIGINT NOT NULL DEFAULT 1;"
+    "CREATE TABLE versions (id INTEGER PRIMARY KEY, received_sop_uid TEXT NOT NULL, number BIGINT NOT NULL, replaced_by "
+    "BIGINT NOT NULL,"
+    " replaced_at BIGINT NOT NULL, class TEXT NOT NULL, sop_uid TEXT NOT NULL, sop_class TEXT NOT NULL, "
+    "transfer_syntax TEXT NOT NULL,"
+    " path TEXT NOT NULL, bytes BIGINT NOT NULL, received_hash BLOB NOT NULL, header_hash BLOB NOT NULL, body_hash BLOB "
+    "NOT NULL,"
+    " generation BIGINT NOT NULL, source TEXT NOT NULL, job BIGINT NOT NULL, received_at BIGINT NOT NULL, repeats BIGINT "
+    "NOT NULL,"
+    " settled INTEGER NOT NULL);"
+    "CREATE INDEX versions_sop ON versions (received_sop_uid);"
+    "CREATE INDEX versions_replaced ON versions (replaced_at);"
+    "CREATE INDEX versions_unsettled ON versions (id) WHERE settled = 0;"
+    /* objects that the scheduled verification (M06) found damaged or missing, until they are good again */
+    "CREATE TABLE damages (instance BIGINT PRIMARY KEY, error TEXT NOT NULL, first_at BIGINT NOT NULL, last_at BIGINT "
+    "NOT NULL);";
 
 /* What the two engines spell differently: search structures, partial indices with functions. */
 static const char version_2_sqlite[] = "";
