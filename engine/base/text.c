@@ -7,6 +7,13 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
 
+int64_t dv_int64_of(double v)
+{
+    if (v != v)
+        return 0;
+    return v >= 0x1p63 ? INT64_MAX : v < -0x1p63 ? INT64_MIN : (int64_t)v;
+}
+
 dv_text dv_text_of(const char *s)
 {
     return s ? (dv_text){s, strlen(s)} : (dv_text){NULL, 0};

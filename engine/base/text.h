@@ -38,6 +38,8 @@ dv_text dv_text_trim(dv_text t);
 dv_text dv_text_split(dv_text t, char sep, dv_text *rest);
 /* Decimal digits only, whole text; false if not, or past UINT64_MAX. */
 bool dv_text_uint(dv_text t, uint64_t *out);
+/* V without its fraction; the nearest there is beyond the range, 0 for NaN: what JSON calls a number may be 1e300. */
+int64_t dv_int64_of(double v);
 /* How many single edits (insert, drop, change, swap) make A of B, case ignored; counted up to LIMIT + 1. */
 unsigned dv_text_distance(dv_text a, dv_text b, unsigned limit);
 /* Copies T with a terminator into BUF of SIZE bytes, cutting what does not fit; false if it was cut. */

@@ -188,7 +188,7 @@ static dv_text string_or_empty(const cJSON *object, const char *name, dv_arena *
 static int64_t number_of(const cJSON *object, const char *name)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-    return cJSON_IsNumber(item) ? (int64_t)item->valuedouble : 0;
+    return cJSON_IsNumber(item) ? dv_int64_of(item->valuedouble) : 0;
 }
 
 bool dv_note_read(dv_text json, dv_arena *arena, dv_instance *row, dv_error *err)

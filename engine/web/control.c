@@ -46,7 +46,7 @@ const char *dv_args_text(const cJSON *args, const char *name)
 int64_t dv_args_int(const cJSON *args, const char *name, int64_t otherwise)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(args, name);
-    return cJSON_IsNumber(item) ? (int64_t)item->valuedouble : otherwise;
+    return cJSON_IsNumber(item) ? dv_int64_of(item->valuedouble) : otherwise;
 }
 
 bool dv_args_bool(const cJSON *args, const char *name)

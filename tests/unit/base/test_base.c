@@ -162,6 +162,18 @@ static void a_file_is_replaced_whole_and_read_back(void **state)
     dv_buffer_free(&b);
 }
 
+/* Found by fuzzing the control socket and the notes of objects: {"limit":1e300}. */
+static void a_number_beyond_its_range_is_the_nearest_there_is(void **state)
+{
+    (void)state;
+    assert_int_equal(dv_int64_of(-3.7), -3);
+    assert_int_equal(dv_int64_of(1e300), INT64_MAX);
+    assert_int_equal(dv_int64_of(0x1p63), INT64_MAX);
+    assert_int_equal(dv_int64_of(-0x1p63), INT64_MIN);
+    assert_int_equal(dv_int64_of(-1e300), INT64_MIN);
+    assert_int_equal(dv_int64_of(__builtin_nan("")), 0);
+}
+
 static void a_stamp_is_utc_with_microseconds(void **state)
 {
     (void)state;
@@ -181,6 +193,7 @@ int main(void)
         cmocka_unit_test(an_error_says_what_it_was_given_and_hides_control_characters),
         cmocka_unit_test(sha256_of_abc_is_the_standards),
         cmocka_unit_test(a_file_is_replaced_whole_and_read_back),
+        cmocka_unit_test(a_number_beyond_its_range_is_the_nearest_there_is),
         cmocka_unit_test(a_stamp_is_utc_with_microseconds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
