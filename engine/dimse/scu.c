@@ -8,8 +8,8 @@
 #include "base/limits.h"
 #include "dicom/index.h"
 #include "dimse/connect_internal.h"
-#include "dimse/message_internal.h"
 #include "dimse/scp.h"
+#include "dimse/scu_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,27 +17,11 @@
 enum {
     CONNECT_MS = 10 * 1000,
     ANSWER_MS = 60 * 1000,
-    CANCEL_MS = 2000, /* a peer that does not know C-CANCEL says nothing */
     RELEASE_MS = 5000,
     MAX_IDENTIFIER = 16 * 1024 * 1024, /* the failed UIDs of a C-MOVE of 250,000 instances */
 };
 
-struct dv_association {
-    dv_upper *upper;
-    char host[256];
-    uint16_t port;
-    char calling[DV_AE_SIZE], called[DV_AE_SIZE];
-    int answer_ms;
-    const atomic_bool *cancel;
-    uint16_t next_id;
-    bool dirty;
-    dv_message message;
-    dv_buffer identifier;
-    uint8_t *piece[2]; /* of a data set being sent */
-    size_t piece_size;
-};
-
-static bool is_cancelled(void *user)
+bool dv_op_cancelled(void *user)
 {
     const dv_association *a = user;
 
@@ -127,7 +111,7 @@ static dv_upper *request(dv_association *a, int fd, const dv_target *to, const d
 {
     static const char *const plain[] = {DV_UID_EXPLICIT_LE, DV_UID_IMPLICIT_LE};
     dv_upper_offer list[DV_MAX_CONTEXTS];
-    dv_upper_cancel cancel = {is_cancelled, a, -1};
+    dv_upper_cancel cancel = {dv_op_cancelled, a, -1};
     dv_upper_rejection rejection;
     dv_upper_end end;
     char why[400];
@@ -135,7 +119,7 @@ static dv_upper *request(dv_association *a, int fd, const dv_target *to, const d
     dv_upper *u;
 
     for (size_t i = 0; i < count; i++) {
-        list[i] = (dv_upper_offer){offers[i].sop_class, offers[i].syntaxes, 0};
+        list[i] = (dv_upper_offer){offers[i].sop_class, offers[i].syntaxes, 0, offers[i].role};
         while (list[i].count < 16 && offers[i].syntaxes[list[i].count])
             list[i].count++;
         if (list[i].count == 0) {
@@ -181,7 +165,7 @@ dv_association *dv_associate(const dv_target *to, const dv_context_offer *offers
         return NULL;
     }
     dv_upper_contexts(a->upper, &accepted);
-    if (accepted == 0) {
+    if (accepted == 0 && !to->keep_empty) {
         dv_fail(err, DV_ERR_UNSUPPORTED,
                 "%s (%s:%u) takes the association but none of the %zu services offered (first %s); its administrator "
                 "must enable them for AE title %s",
@@ -210,9 +194,40 @@ dv_text dv_accepted_syntax(const dv_association *a, const char *sop_class)
     return dv_text_of(c ? c->syntax : NULL);
 }
 
+uint8_t dv_offer_result(const dv_association *a, size_t index)
+{
+    return dv_upper_result(a->upper, index);
+}
+
+void dv_association_facts(const dv_association *a, dv_peer_facts *out)
+{
+    dv_upper_facts facts = dv_upper_peer(a->upper);
+
+    dv_text_copy(dv_text_of(facts.implementation_uid), out->implementation_uid, sizeof out->implementation_uid);
+    dv_text_copy(dv_text_of(facts.implementation), out->implementation, sizeof out->implementation);
+    out->max_pdu = facts.max_pdu;
+    out->sent = (uint32_t)dv_upper_room(a->upper) + 12;
+}
+
 bool dv_association_is_alive(dv_association *a)
 {
     return !a->dirty && !dv_upper_readable(a->upper);
+}
+
+void dv_association_lend(dv_association *a, int answer_ms, const atomic_bool *cancel)
+{
+    a->answer_ms = answer_ms ? answer_ms : ANSWER_MS;
+    a->cancel = cancel;
+}
+
+size_t dv_may_receive(const dv_association *a)
+{
+    size_t count, n = 0;
+    const dv_upper_context *c = dv_upper_contexts(a->upper, &count);
+
+    for (size_t i = 0; i < count; i++)
+        n += c[i].provider;
+    return n;
 }
 
 static void dispose(dv_association *a, bool release)
@@ -244,18 +259,7 @@ uint16_t dv_next_message_id(const dv_association *a)
 
 /* ---- one operation ---- */
 
-/* What every operation carries. */
-typedef struct operation {
-    dv_association *a;
-    const char *name; /* "C-FIND" */
-    uint16_t field, id;
-    uint8_t context;
-    int wait_ms;
-    bool cancelling; /* C-CANCEL was sent */
-    bool by_flag;    /* ... because `cancel` was set, not because the caller has enough */
-} operation;
-
-static bool lost(operation *op, dv_error *err)
+bool dv_op_lost(dv_operation *op, dv_error *err)
 {
     dv_association *a = op->a;
 
@@ -278,8 +282,8 @@ static bool lost(operation *op, dv_error *err)
     }
 }
 
-static bool begin(operation *op, dv_association *a, const char *name, uint16_t field, dv_text sop_class, dv_text syntax,
-                  dv_error *err)
+bool dv_op_begin(dv_operation *op, dv_association *a, const char *name, uint16_t field, dv_text sop_class,
+                 dv_text syntax, dv_error *err)
 {
     const dv_upper_context *c = context_for(a, sop_class, syntax);
 
@@ -289,14 +293,13 @@ static bool begin(operation *op, dv_association *a, const char *name, uint16_t f
         return dv_fail(err, DV_ERR_UNSUPPORTED,
                        "%s (%s:%u) accepted no presentation context for %s of class %.*s%s%.*s", a->called, a->host,
                        a->port, name, DV_ARG(sop_class), syntax.at ? " in transfer syntax " : "", DV_ARG(syntax));
-    *op =
-        (operation){.a = a, .name = name, .field = field, .id = a->next_id, .context = c->id, .wait_ms = a->answer_ms};
+    *op = (dv_operation){
+        .a = a, .name = name, .field = field, .id = a->next_id, .context = c->id, .wait_ms = a->answer_ms};
     a->next_id = a->next_id == UINT16_MAX ? 1 : (uint16_t)(a->next_id + 1);
     return true;
 }
 
-/* The head of each request; what follows has tags above (0000,0110). */
-static void begin_request(dv_command_writer *w, const operation *op, dv_text sop_class)
+void dv_op_head(dv_command_writer *w, const dv_operation *op, dv_text sop_class)
 {
     dv_command_begin(w);
     dv_command_text(w, 0x0002, sop_class, '\0');
@@ -304,7 +307,7 @@ static void begin_request(dv_command_writer *w, const operation *op, dv_text sop
     dv_command_u16(w, 0x0110, op->id);
 }
 
-static bool send_request(operation *op, dv_command_writer *w, dv_text identifier, dv_error *err)
+bool dv_op_send(dv_operation *op, dv_command_writer *w, dv_text identifier, dv_error *err)
 {
     dv_association *a = op->a;
 
@@ -312,14 +315,14 @@ static bool send_request(operation *op, dv_command_writer *w, dv_text identifier
     if (w->full)
         return dv_fail(err, DV_ERR_LIMIT, "the request for a %s does not fit in a command", op->name);
     if (!dv_message_send(a->upper, op->context, w, a->answer_ms))
-        return lost(op, err);
+        return dv_op_lost(op, err);
     if (identifier.at &&
         !dv_upper_send(a->upper, op->context, false, identifier.at, identifier.len, true, a->answer_ms))
-        return lost(op, err);
+        return dv_op_lost(op, err);
     return true;
 }
 
-static bool send_cancel(operation *op, dv_error *err)
+bool dv_op_cancel(dv_operation *op, dv_error *err)
 {
     dv_command_writer w;
 
@@ -329,10 +332,10 @@ static bool send_cancel(operation *op, dv_error *err)
     dv_command_u16(&w, 0x0120, op->id);
     dv_command_u16(&w, 0x0800, DV_NO_DATA_SET);
     dv_command_end(&w);
-    return dv_message_send(op->a->upper, op->context, &w, op->a->answer_ms) || lost(op, err);
+    return dv_message_send(op->a->upper, op->context, &w, op->a->answer_ms) || dv_op_lost(op, err);
 }
 
-static bool unheard(operation *op, dv_heard h, dv_error *err)
+bool dv_op_unheard(dv_operation *op, dv_heard h, dv_error *err)
 {
     dv_association *a = op->a;
 
@@ -349,28 +352,32 @@ static bool unheard(operation *op, dv_heard h, dv_error *err)
     case DV_HEARD_MALFORMED:
         return dv_error_context(err, "%s (%s:%u) answered a %s with nonsense", a->called, a->host, a->port, op->name);
     default:
-        return lost(op, err);
+        return dv_op_lost(op, err);
     }
 }
 
-/* The next answer, its identifier (if any) in `a->identifier`. A set cancel flag becomes a C-CANCEL where the
- * operation knows it. */
-static bool hear(operation *op, bool can_cancel, dv_error *err)
+bool dv_op_listen(dv_operation *op, bool can_cancel, dv_error *err)
 {
     dv_association *a = op->a;
-    const dv_command *c = &a->message.command;
     dv_heard h = dv_message_read(a->upper, &a->message, op->wait_ms, a->answer_ms, err);
 
     if (h == DV_HEARD_CANCELLED && can_cancel && dv_upper_ended(a->upper) == DV_UPPER_OK) {
         dv_upper_set_cancel(a->upper, NULL);
         op->by_flag = true;
-        op->wait_ms = CANCEL_MS;
-        if (!op->cancelling && !send_cancel(op, err))
+        op->wait_ms = DV_CANCEL_MS;
+        if (!op->cancelling && !dv_op_cancel(op, err))
             return false;
         h = dv_message_read(a->upper, &a->message, op->wait_ms, a->answer_ms, err);
     }
-    if (h != DV_HEARD)
-        return unheard(op, h, err);
+    return h == DV_HEARD || dv_op_unheard(op, h, err);
+}
+
+bool dv_op_answer(dv_operation *op, dv_error *err)
+{
+    dv_association *a = op->a;
+    const dv_command *c = &a->message.command;
+    dv_heard h;
+
     if (c->field != (op->field | DV_RESPONSE) || c->answers != op->id || a->message.context != op->context ||
         !c->has_status) {
         a->dirty = true;
@@ -378,24 +385,26 @@ static bool hear(operation *op, bool can_cancel, dv_error *err)
                        a->called, a->host, a->port, op->name, op->id, c->field, c->answers);
     }
     dv_buffer_clear(&a->identifier);
-    if (c->data_set != DV_NO_DATA_SET) {
-        h = dv_message_collect(a->upper, &a->message, a->answer_ms, a->answer_ms, MAX_IDENTIFIER, &a->identifier, err);
-        if (h != DV_HEARD)
-            return unheard(op, h, err);
-    }
-    return true;
+    if (c->data_set == DV_NO_DATA_SET)
+        return true;
+    h = dv_message_collect(a->upper, &a->message, a->answer_ms, a->answer_ms, MAX_IDENTIFIER, &a->identifier, err);
+    return h == DV_HEARD || dv_op_unheard(op, h, err);
 }
 
-/* The flag works again for the next operation. */
-static bool end(operation *op, bool worked)
+bool dv_op_hear(dv_operation *op, bool can_cancel, dv_error *err)
 {
-    dv_upper_cancel cancel = {is_cancelled, op->a, -1};
+    return dv_op_listen(op, can_cancel, err) && dv_op_answer(op, err);
+}
+
+bool dv_op_end(dv_operation *op, bool worked)
+{
+    dv_upper_cancel cancel = {dv_op_cancelled, op->a, -1};
 
     dv_upper_set_cancel(op->a->upper, &cancel);
     return worked;
 }
 
-static bool is_pending(uint16_t status)
+bool dv_op_pending(uint16_t status)
 {
     return status == DV_STATUS_PENDING || status == DV_STATUS_PENDING_WARNING;
 }
@@ -431,7 +440,7 @@ static const char *status_text(uint16_t status)
     return (status & 0xF000) == 0xC000 ? "unable to process" : "failure";
 }
 
-static bool refused(const operation *op, dv_error *err)
+static bool refused(const dv_operation *op, dv_error *err)
 {
     const dv_association *a = op->a;
     uint16_t status = a->message.command.status;
@@ -445,35 +454,35 @@ bool dv_echo(dv_association *a, dv_error *err)
 {
     dv_text sop_class = DV_TEXT(DV_SOP_VERIFICATION);
     dv_command_writer w;
-    operation op;
+    dv_operation op;
 
-    if (!begin(&op, a, "C-ECHO", DV_C_ECHO_RQ, sop_class, (dv_text){0}, err))
+    if (!dv_op_begin(&op, a, "C-ECHO", DV_C_ECHO_RQ, sop_class, (dv_text){0}, err))
         return false;
-    begin_request(&w, &op, sop_class);
+    dv_op_head(&w, &op, sop_class);
     dv_command_u16(&w, 0x0800, DV_NO_DATA_SET);
-    if (!send_request(&op, &w, (dv_text){0}, err) || !hear(&op, false, err))
+    if (!dv_op_send(&op, &w, (dv_text){0}, err) || !dv_op_hear(&op, false, err))
         return false;
     return a->message.command.status == DV_STATUS_SUCCESS || refused(&op, err);
 }
 
-static bool find(operation *op, bool (*each)(void *user, dv_text identifier), void *user, dv_error *err)
+static bool find(dv_operation *op, bool (*each)(void *user, dv_text identifier), void *user, dv_error *err)
 {
     dv_association *a = op->a;
 
     for (;;) {
         uint16_t status;
 
-        if (!hear(op, true, err))
+        if (!dv_op_hear(op, true, err))
             return false;
         status = a->message.command.status;
-        if (!is_pending(status)) {
+        if (!dv_op_pending(status)) {
             if (op->by_flag)
                 return dv_fail(err, DV_ERR_CANCELLED, "a %s to %s was cancelled", op->name, a->called);
             return status == DV_STATUS_SUCCESS || (op->cancelling && status == DV_STATUS_CANCEL) || refused(op, err);
         }
         if (op->cancelling || a->message.command.data_set == DV_NO_DATA_SET)
             continue;
-        if (!each(user, dv_buffer_as_text(&a->identifier)) && !send_cancel(op, err))
+        if (!each(user, dv_buffer_as_text(&a->identifier)) && !dv_op_cancel(op, err))
             return false;
     }
 }
@@ -482,139 +491,12 @@ bool dv_find(dv_association *a, const char *sop_class, dv_text query, bool (*eac
              void *user, dv_error *err)
 {
     dv_command_writer w;
-    operation op;
+    dv_operation op;
 
-    if (!begin(&op, a, "C-FIND", DV_C_FIND_RQ, dv_text_of(sop_class), (dv_text){0}, err))
+    if (!dv_op_begin(&op, a, "C-FIND", DV_C_FIND_RQ, dv_text_of(sop_class), (dv_text){0}, err))
         return false;
-    begin_request(&w, &op, dv_text_of(sop_class));
+    dv_op_head(&w, &op, dv_text_of(sop_class));
     dv_command_u16(&w, 0x0700, 0);
     dv_command_u16(&w, 0x0800, 1);
-    return end(&op, send_request(&op, &w, query, err) && find(&op, each, user, err));
-}
-
-/* (0008,0058) of the final answer's identifier. One that cannot be read is as good as none. */
-static dv_text failed_uids(const operation *op, dv_arena *arena)
-{
-    const dv_upper_context *c = dv_upper_context_of(op->a->upper, op->context);
-    dv_text bytes = dv_buffer_as_text(&op->a->identifier), none = {0};
-    dv_index ix;
-    uint32_t node;
-
-    if (!bytes.len || !dv_index_all(&ix, arena, dv_syntax_encoding(dv_text_of(c->syntax)), (const uint8_t *)bytes.at,
-                                    bytes.len, NULL))
-        return none;
-    node = dv_index_find(&ix, DV_TAG(0x0008, 0x0058));
-    if (node == DV_NO_NODE || ix.nodes[node].kind != DV_NODE_VALUE)
-        return none;
-    /* A list over 64 KB is "bulk" to the index; its bytes are here all the same. */
-    if (ix.nodes[node].length > bytes.len - ix.nodes[node].offset - ix.nodes[node].head)
-        return none;
-    return dv_arena_text(
-        arena, dv_text_trim((dv_text){bytes.at + ix.nodes[node].offset + ix.nodes[node].head, ix.nodes[node].length}));
-}
-
-static bool move(operation *op, dv_arena *arena, void (*progress)(void *user, const dv_move_result *so_far), void *user,
-                 dv_move_result *out, dv_error *err)
-{
-    const dv_command *c = &op->a->message.command;
-
-    for (;;) {
-        if (!hear(op, true, err))
-            return false;
-        *out = (dv_move_result){c->status, c->remaining, c->completed, c->failed, c->warning, {0}, ""};
-        dv_text_copy(dv_text_trim(c->comment), out->comment, sizeof out->comment);
-        if (!is_pending(c->status)) {
-            if (op->by_flag)
-                return dv_fail(err, DV_ERR_CANCELLED, "a %s from %s was cancelled", op->name, op->a->called);
-            out->failed_uids = failed_uids(op, arena);
-            return true;
-        }
-        if (progress)
-            progress(user, out);
-    }
-}
-
-bool dv_move(dv_association *a, const char *sop_class, const char *destination, dv_text query, dv_arena *arena,
-             void (*progress)(void *user, const dv_move_result *so_far), void *user, dv_move_result *out, dv_error *err)
-{
-    dv_command_writer w;
-    operation op;
-
-    *out = (dv_move_result){.remaining = -1, .completed = -1, .failed = -1, .warning = -1};
-    if (!begin(&op, a, "C-MOVE", DV_C_MOVE_RQ, dv_text_of(sop_class), (dv_text){0}, err))
-        return false;
-    begin_request(&w, &op, dv_text_of(sop_class));
-    dv_command_text(&w, 0x0600, dv_text_of(destination), ' ');
-    dv_command_u16(&w, 0x0700, 0);
-    dv_command_u16(&w, 0x0800, 1);
-    return end(&op, send_request(&op, &w, query, err) && move(&op, arena, progress, user, out, err));
-}
-
-/* ---- C-STORE ---- */
-
-/* Fills a piece from NEXT; less than its size only at the end. */
-static bool fill(uint8_t *to, size_t size, size_t *got,
-                 ptrdiff_t (*next)(void *user, void *buf, size_t size, dv_error *err), void *user, dv_error *err)
-{
-    *got = 0;
-    while (*got < size) {
-        ptrdiff_t n = next(user, to + *got, size - *got, err);
-
-        if (n < 0)
-            return false;
-        if (n == 0)
-            break;
-        *got += (size_t)n;
-    }
-    return true;
-}
-
-/* Reads one piece ahead: the last one must say that it is. */
-static bool send_pieces(operation *op, ptrdiff_t (*next)(void *user, void *buf, size_t size, dv_error *err), void *user,
-                        dv_error *err)
-{
-    dv_association *a = op->a;
-    size_t length[2] = {0, 0};
-    int now = 0;
-
-    a->dirty = true; /* until all is sent: half a data set cannot be taken back */
-    if (!fill(a->piece[0], a->piece_size, &length[0], next, user, err))
-        return false;
-    for (bool last = false; !last; now = !now) {
-        if (length[now] == a->piece_size && !fill(a->piece[!now], a->piece_size, &length[!now], next, user, err))
-            return false;
-        last = length[now] < a->piece_size || length[!now] == 0;
-        if (is_cancelled(a))
-            return dv_fail(err, DV_ERR_CANCELLED, "a %s to %s was cancelled", op->name, a->called);
-        if (!dv_upper_send(a->upper, op->context, false, a->piece[now], length[now], last, a->answer_ms))
-            return lost(op, err);
-    }
-    a->dirty = false;
-    return true;
-}
-
-bool dv_store_send(dv_association *a, dv_text sop_class, dv_text sop_instance, dv_text transfer_syntax,
-                   ptrdiff_t (*next)(void *user, void *buf, size_t size, dv_error *err), void *user, uint16_t *status,
-                   dv_error *err)
-{
-    dv_command_writer w;
-    operation op;
-
-    if (!begin(&op, a, "C-STORE", DV_C_STORE_RQ, sop_class, transfer_syntax, err))
-        return false;
-    if (!a->piece[0]) {
-        a->piece_size = dv_upper_room(a->upper);
-        a->piece[0] = malloc(a->piece_size);
-        a->piece[1] = malloc(a->piece_size);
-    }
-    if (!a->piece[0] || !a->piece[1])
-        return dv_fail(err, DV_ERR_MEMORY, "no memory to send an instance");
-    begin_request(&w, &op, sop_class);
-    dv_command_u16(&w, 0x0700, 0);
-    dv_command_u16(&w, 0x0800, 1);
-    dv_command_text(&w, 0x1000, sop_instance, '\0');
-    if (!send_request(&op, &w, (dv_text){0}, err) || !send_pieces(&op, next, user, err) || !hear(&op, false, err))
-        return false;
-    *status = a->message.command.status;
-    return true;
+    return dv_op_end(&op, dv_op_send(&op, &w, query, err) && find(&op, each, user, err));
 }

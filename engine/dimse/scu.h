@@ -1,11 +1,11 @@
-/* scu.h: the DICOM client: association, C-ECHO, C-FIND, C-MOVE, C-STORE (PS3.7 9.1).
+/* scu.h: the DICOM client: association, C-ECHO, C-FIND, C-MOVE, C-GET, C-STORE (PS3.7 9.1).
  *
  *   dv_association *a = dv_associate(&to, contexts, n, &err);  dv_echo(a, &err);  dv_release(a);
  *
  * Errors: NETWORK (cannot connect, connection lost, names host and port), REJECTED (with the peer's reason in plain
  * words and what its administrator must enter), UNSUPPORTED (the peer accepted no presentation context for it),
  * TIMEOUT, ABORTED, PEER (a failure status, in hex, with its Error Comment), MALFORMED, CANCELLED.
- * Cancel  `cancel` is looked at while waiting, at least every 200 ms. A C-FIND or C-MOVE under way is ended by
+ * Cancel  `cancel` is looked at while waiting, at least every 200 ms. A C-FIND, C-MOVE or C-GET under way is ended by
  *         C-CANCEL first, and the association stays good when the peer answers that within 2 s.
  * Needs   dv_dimse_setup (scp.h) first; dv_associate does it if nobody has.
  * Threads   an association has one thread at a time; `cancel` may be set from any. */
@@ -44,6 +44,7 @@ typedef struct dv_context_offer {
 #define DV_SOP_VERIFICATION "1.2.840.10008.1.1"
 #define DV_SOP_STUDY_FIND   "1.2.840.10008.5.1.4.1.2.2.1"
 #define DV_SOP_STUDY_MOVE   "1.2.840.10008.5.1.4.1.2.2.2"
+#define DV_SOP_STUDY_GET    "1.2.840.10008.5.1.4.1.2.2.3"
 
 /* COUNT 1..128. Fails when not one of the offers is accepted. Strings of TO and OFFERS are copied; `cancel` must
  * outlive the association. */
@@ -63,6 +64,8 @@ void dv_association_facts(const dv_association *a, dv_peer_facts *out);
 /* Polls: may the idle association be used again? Not after an operation failed half-way, nor when the peer has said
  * anything. */
 bool dv_association_is_alive(dv_association *a);
+/* For the next operation: each response within ANSWER_MS (0: 60 s), CANCEL looked at while waiting (may be NULL). */
+void dv_association_lend(dv_association *a, int answer_ms, const atomic_bool *cancel);
 /* Releases or, when that fails, aborts; frees. A may be NULL. */
 void dv_release(dv_association *a);
 void dv_abort(dv_association *a);
@@ -87,6 +90,22 @@ typedef struct dv_move_result {
 bool dv_move(dv_association *a, const char *sop_class, const char *destination, dv_text query, dv_arena *arena,
              void (*progress)(void *user, const dv_move_result *so_far), void *user, dv_move_result *out,
              dv_error *err);
+struct dv_scp_callbacks;
+struct dv_caller;
+
+/* Who takes what a C-GET brings: as if CALLER had sent it to our server. store_begin, store_data, store_end and store_lost are called. */
+typedef struct dv_get_sink {
+    const struct dv_scp_callbacks *on;
+    struct dv_caller *caller;
+} dv_get_sink;
+
+/* C-GET: what QUERY names comes over this association, into SINK, before the final answer; so the storage classes must have been offered with
+ * DV_ROLE_SCP (see dv_may_receive). Else as dv_move. */
+bool dv_get(dv_association *a, const char *sop_class, dv_text query, const dv_get_sink *sink, dv_arena *arena,
+            void (*progress)(void *user, const dv_move_result *so_far), void *user, dv_move_result *out, dv_error *err);
+/* How many accepted contexts let the peer send to us: it agreed that we are SCP (PS3.7 D.3.3.4). */
+size_t dv_may_receive(const dv_association *a);
+
 /* The message id the next dv_move will use. */
 uint16_t dv_next_message_id(const dv_association *a);
 

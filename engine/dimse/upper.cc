@@ -375,6 +375,7 @@ static void read_accepted(dv_upper *u, const dv_upper_offer *offers, size_t coun
         c->id = pc->presentationContextID;
         copy(c->sop_class, sizeof c->sop_class, offers[index].sop_class);
         copy(c->syntax, sizeof c->syntax, pc->acceptedTransferSyntax);
+        c->provider = pc->acceptedSCRole == DUL_SC_ROLE_SCP || pc->acceptedSCRole == DUL_SC_ROLE_SCUSCP;
         if (was_offered(&offers[index], c->syntax))
             u->count++;
     }

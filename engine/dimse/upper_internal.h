@@ -56,6 +56,7 @@ typedef struct dv_upper_context {
     uint8_t id;
     char sop_class[DV_UID_SIZE];
     char syntax[DV_UID_SIZE];
+    bool provider; /* requested by us, and the peer agreed that we are SCP: it may send in it */
 } dv_upper_context;
 
 typedef struct dv_upper_rejection {

@@ -4,6 +4,7 @@
  *   dimse_tool echo HOST PORT CALLED
  *   dimse_tool find HOST PORT CALLED       all studies: prints "study UID" lines
  *   dimse_tool move HOST PORT CALLED DESTINATION STUDY
+ *   dimse_tool get HOST PORT CALLED STUDY DIR     CT images only; CANCEL_AFTER: instances
  *   dimse_tool store HOST PORT CALLED CLASS INSTANCE SYNTAX FILE.raw
  * Environment: LISTENERS (as dimse.listeners; their ports stand behind the first), TLS (client: 1 or insecure), TLS_CERT, TLS_KEY, TLS_CA,
  *   TLS_CLIENTS, AET (calling title, DROVER), MAX (associations), ANSWER_MS, CANCEL_AFTER (find: answers). */
@@ -18,6 +19,8 @@
 
 static const char *dir;
 static atomic_ullong bytes_in, stores_in, lost_in;
+static atomic_bool enough;
+static int cancel_after;
 
 static const char *env(const char *name, const char *otherwise)
 {
@@ -81,7 +84,9 @@ static void store_end(void *instance, dv_store_answer *answer)
     answer->status = 0;
     if (o->to && fclose(o->to))
         answer->status = 0xA700;
-    atomic_fetch_add(&stores_in, 1);
+    unsigned long long stores = atomic_fetch_add(&stores_in, 1) + 1;
+    if (cancel_after && stores >= (unsigned)cancel_after)
+        atomic_store(&enough, true);
     free(o);
 }
 
@@ -212,9 +217,11 @@ static int client(int argc, char **argv)
                     .called = argv[4],
                     .connect_ms = env_int("CONNECT_MS", 3000),
                     .answer_ms = env_int("ANSWER_MS", 20000)};
-    dv_context_offer offers[3] = {{DV_SOP_VERIFICATION, {NULL}},
-                                  {DV_SOP_STUDY_FIND, {"1.2.840.10008.1.2"}},
-                                  {DV_SOP_STUDY_MOVE, {"1.2.840.10008.1.2"}}};
+    dv_context_offer offers[4] = {
+        {.sop_class = DV_SOP_VERIFICATION},
+        {.sop_class = DV_SOP_STUDY_FIND, .syntaxes = {"1.2.840.10008.1.2"}},
+        {.sop_class = DV_SOP_STUDY_MOVE, .syntaxes = {"1.2.840.10008.1.2"}},
+        {.sop_class = "1.2.840.10008.5.1.4.1.1.2", .syntaxes = {"1.2.840.10008.1.2.1"}, .role = DV_ROLE_SCP}};
     dv_error err = {0};
     dv_association *a;
     dv_tls *tls = NULL;
@@ -223,7 +230,9 @@ static int client(int argc, char **argv)
     int code = 0;
 
     if (strcmp(verb, "store") == 0)
-        offers[0] = (dv_context_offer){argv[5], {argv[7]}};
+        offers[0] = (dv_context_offer){.sop_class = argv[5], .syntaxes = {argv[7]}};
+    if (strcmp(verb, "get") == 0)
+        offers[2].sop_class = DV_SOP_STUDY_GET;
     if (getenv("TLS")) {
         const dv_tls_files files = tls_files();
 
@@ -232,7 +241,7 @@ static int client(int argc, char **argv)
             return failed(&err);
         to.tls = tls;
     }
-    a = dv_associate(&to, offers, 3, &err);
+    a = dv_associate(&to, offers, strcmp(verb, "get") == 0 ? 4 : 3, &err);
     dv_tls_free(tls);
     if (!a)
         return failed(&err);
@@ -255,6 +264,28 @@ static int client(int argc, char **argv)
                    r.warning, DV_ARG(r.failed_uids), r.comment);
         else
             code = failed(&err);
+        dv_arena_free(&arena);
+    } else if (strcmp(verb, "get") == 0 && argc == 7) {
+        const dv_scp_callbacks on = {
+            .store_begin = store_begin, .store_data = store_data, .store_end = store_end, .store_lost = store_lost};
+        dv_caller caller = {.calling = to.called, .called = to.calling, .address = to.host};
+        const dv_get_sink sink = {&on, &caller};
+        dv_move_result r;
+        dv_arena arena;
+
+        dir = argv[6];
+        dv_arena_init(&arena, 0);
+        add(query, &n, 0x08, 0x52, "STUDY");
+        add(query, &n, 0x20, 0x0D, argv[5]);
+        cancel_after = env_int("CANCEL_AFTER", 0);
+        dv_association_lend(a, to.answer_ms, &enough);
+        printf("roles %zu\n", dv_may_receive(a));
+        if (dv_get(a, DV_SOP_STUDY_GET, (dv_text){(char *)query, n}, &sink, &arena, print_move, NULL, &r, &err))
+            printf("got %04x %d %d %d %d failed \"%.*s\" %s\n", r.status, r.remaining, r.completed, r.failed, r.warning,
+                   DV_ARG(r.failed_uids), r.comment);
+        else
+            code = failed(&err);
+        printf("stores %llu lost %llu\n", atomic_load(&stores_in), atomic_load(&lost_in));
         dv_arena_free(&arena);
     } else if (strcmp(verb, "store") == 0 && argc == 9) {
         FILE *f = fopen(argv[8], "rb");

@@ -134,7 +134,7 @@ static dv_target target(uint16_t port)
 
 static dv_association *associate_for(const char *sop_class, dv_target to)
 {
-    dv_context_offer offer = {sop_class, {IMPLICIT}};
+    dv_context_offer offer = {.sop_class = sop_class, .syntaxes = {IMPLICIT}};
     dv_error err;
     dv_association *a = dv_associate(&to, &offer, 1, &err);
 
@@ -145,7 +145,7 @@ static dv_association *associate_for(const char *sop_class, dv_target to)
 
 static void fails(dv_target to, dv_code code, const char *says, const char *says_too)
 {
-    dv_context_offer offer = {DV_SOP_VERIFICATION, {0}};
+    dv_context_offer offer = {.sop_class = DV_SOP_VERIFICATION};
     dv_error err = {0};
     dv_association *a = dv_associate(&to, &offer, 1, &err);
 
@@ -257,7 +257,7 @@ static void an_association_without_any_service_is_an_error(void **state)
 {
     dv_scp *scp = start_server(0);
     dv_target to = target(dv_scp_port(scp));
-    dv_context_offer offer = {"9.9", {0}};
+    dv_context_offer offer = {.sop_class = "9.9"};
     dv_error err;
 
     (void)state;
@@ -675,7 +675,7 @@ static void accept_what_was_not_asked(scripted *p, int fd)
 
 static void contexts_and_syntaxes_that_were_not_offered_do_not_count(void **state)
 {
-    dv_context_offer offer = {CT_CLASS, {IMPLICIT}};
+    dv_context_offer offer = {.sop_class = CT_CLASS, .syntaxes = {IMPLICIT}};
     dv_target to;
     dv_error err;
 
