@@ -2,11 +2,15 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 const char *dv_data_dir(const dv_args *args)
 {
+    static const char here[] = "drover-data", packaged[] = "/var/lib/drover";
     const char *given = dv_arg(args, "data"), *environment = getenv("DROVER_DATA_DIR");
-    return given ? given : environment && *environment ? environment : "drover-data";
+    if (given || (environment && *environment))
+        return given ? given : environment;
+    return access(here, F_OK) != 0 && access(packaged, F_OK) == 0 ? packaged : here;
 }
 
 void dv_ask_text(cJSON *arguments, const char *member, const dv_args *args, const char *option)

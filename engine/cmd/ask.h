@@ -8,7 +8,8 @@
 
 /* The options every such verb has; put them last in its table. */
 #define DV_ASK_OPTIONS                                                                                                 \
-    {"data", "DIR", "the data directory (default: $DROVER_DATA_DIR, else ./drover-data)"},                             \
+    {"data", "DIR",                                                                                                    \
+     "the data directory (default: $DROVER_DATA_DIR, ./drover-data, or the package's /var/lib/drover)"},               \
         {"json", NULL, "print JSON"},                                                                                  \
     {                                                                                                                  \
         0                                                                                                              \

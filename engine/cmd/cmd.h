@@ -35,6 +35,7 @@ typedef struct dv_verb {
 } dv_verb;
 
 extern const dv_verb *const dv_verbs[]; /* NULL ends it */
+extern const char dv_exit_codes[];      /* "exit codes: 0 done, ..." in lines, the same in every help */
 
 /* The option's value, NULL when not given. */
 const char *dv_arg(const dv_args *args, const char *option);

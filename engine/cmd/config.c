@@ -5,7 +5,9 @@
 #include <stdio.h>
 
 static const dv_option options[] = {
-    {"data", "DIR", "show: the data directory (default: $DROVER_DATA_DIR, else ./drover-data)"}, {0}};
+    {"data", "DIR",
+     "show: the data directory (default: $DROVER_DATA_DIR, ./drover-data, or the package's /var/lib/drover)"},
+    {0}};
 
 static int run(const dv_args *args)
 {

@@ -6,12 +6,6 @@
 
 static const dv_option none[] = {{0}};
 
-static const char *const codes_help =
-    "exit codes: 0 done, 2 usage, 3 configuration, 4 not found, 5 exists, 6 not DICOM or damaged,\n"
-    "  7 a limit, 8 a wrong path, value or character set, 9 not supported, 10 file or disk,\n"
-    "  11 memory, 12 database, 13 network, 14 time-out, 15 the peer failed, 16 a rule, 17 hash\n"
-    "  mismatch, 18 locked, 19 cancelled, 20 incomplete, 70 a fault of Drover\n";
-
 static void print_overview(FILE *out)
 {
     fprintf(out,
@@ -20,7 +14,7 @@ static void print_overview(FILE *out)
             DROVER_VERSION);
     for (int i = 0; dv_verbs[i]; i++)
         fprintf(out, "  %-11s %s\n", dv_verbs[i]->name, dv_verbs[i]->summary);
-    fprintf(out, "\n'drover VERB --help' says more, with an example.\n%s", codes_help);
+    fprintf(out, "\n'drover VERB --help' says more, with an example.\n%s", dv_exit_codes);
 }
 
 static void print_help(const dv_verb *verb)
@@ -39,7 +33,7 @@ static void print_help(const dv_verb *verb)
     printf("  %-22s %s\n", "--help", "this text");
     if (verb->example)
         printf("\nexample:\n  %s\n", verb->example);
-    printf("\n%s", codes_help);
+    printf("\n%s", dv_exit_codes);
 }
 
 static const dv_verb *find_verb(const char *name)

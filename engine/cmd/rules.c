@@ -248,7 +248,7 @@ const dv_verb dv_verb_rules = {
             "bench     what each rule costs on a file, hottest first\n"
             "publish   makes the rule files of the data directory the generation in force\n"
             "history   generations that were published, newest first\n"
-            "reference prints the rule reference (docs/rules.md); with --json the fields as data",
+            "reference  prints the rule reference (docs/rules.md); with --json the fields as data",
     .options = options,
     .example = "drover rules check --site my-rules\n  drover rules test mapping/site-prefix\n  drover rules explain "
                "--peer GE_MAIN a.dcm",

@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 static const dv_option options[] = {
-    {"data", "DIR", "the data directory, made when absent (default: $DROVER_DATA_DIR, else ./drover-data)"},
+    {"data", "DIR",
+     "the data directory, made when absent (default: $DROVER_DATA_DIR, ./drover-data, or the package's "
+     "/var/lib/drover)"},
     {"dicom-port", "N", "TCP port for DICOM, 0 for any free one (setting dimse.port, default 11112)"},
     {"aet", "AE", "our AE title (setting dimse.aet, default DROVER)"},
     {"allow-any", NULL, "take instances from any sender, not only enabled source peers"},
