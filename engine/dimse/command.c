@@ -37,6 +37,8 @@ bool dv_command_parse(const uint8_t *bytes, size_t n, dv_command *out, dv_error 
         case 0x0120:
         case 0x0800:
         case 0x0900:
+        case 0x1002:
+        case 0x1008:
         case 0x1020:
         case 0x1021:
         case 0x1022:
@@ -83,6 +85,10 @@ bool dv_command_parse(const uint8_t *bytes, size_t n, dv_command *out, dv_error 
         case 0x1000:
         case 0x1001:
             out->sop_instance = text;
+            break;
+        case 0x1002:
+        case 0x1008:
+            out->type = number;
             break;
         case 0x1020:
             out->remaining = number;

@@ -18,6 +18,8 @@ enum {
     DV_C_FIND_RQ = 0x0020,
     DV_C_MOVE_RQ = 0x0021,
     DV_C_ECHO_RQ = 0x0030,
+    DV_N_EVENT_REPORT_RQ = 0x0100,
+    DV_N_ACTION_RQ = 0x0130,
     DV_C_CANCEL_RQ = 0x0FFF,
     DV_RESPONSE = 0x8000,
     DV_NO_DATA_SET = 0x0101,
@@ -25,9 +27,16 @@ enum {
 
 enum {
     DV_STATUS_SUCCESS = 0x0000,
+    DV_STATUS_PROCESSING = 0x0110,
+    DV_STATUS_NO_SUCH_INSTANCE = 0x0112,
+    DV_STATUS_NO_SUCH_EVENT = 0x0113,
+    DV_STATUS_INVALID_VALUE = 0x0115,
     DV_STATUS_NO_SUCH_CLASS = 0x0118,
     DV_STATUS_CLASS_NOT_SUPPORTED = 0x0122,
+    DV_STATUS_NO_SUCH_ACTION = 0x0123,
+    DV_STATUS_NOT_AUTHORIZED = 0x0124,
     DV_STATUS_UNRECOGNIZED = 0x0211,
+    DV_STATUS_RESOURCES = 0x0213,
     DV_STATUS_CANCEL = 0xFE00,
     DV_STATUS_PENDING = 0xFF00,
     DV_STATUS_PENDING_WARNING = 0xFF01,
@@ -40,6 +49,7 @@ typedef struct dv_command {
     uint16_t data_set;        /* (0000,0800); DV_NO_DATA_SET when absent */
     uint16_t status;          /* (0000,0900); 0 when absent, see has_status */
     uint16_t move_message_id; /* (0000,1031) */
+    uint16_t type;            /* Event Type ID (0000,1002), Action Type ID (0000,1008) */
     bool has_status;
     int remaining, completed, failed, warning; /* (0000,1020..1023); -1 when absent */
     dv_text sop_class;                         /* (0000,0002), of N- requests (0000,0003) */

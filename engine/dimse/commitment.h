@@ -50,11 +50,15 @@ bool dv_commitment_read(dv_text bytes, dv_text syntax, dv_arena *arena, dv_commi
 /* The same as bytes at the end of OUT; a report has its failed references in a sequence of their own. Little endian syntaxes only. */
 bool dv_commitment_write(const dv_commitment *c, bool report, dv_text syntax, dv_buffer *out, dv_error *err);
 
-/* Asks the peer of A, which has accepted DV_SOP_COMMITMENT, to commit; true when it took the request. */
-bool dv_commitment_ask(dv_association *a, const dv_commitment *c, dv_error *err);
-/* Waits at most MS for a report on A and gives it to TAKE, whose status is answered; *CAME false when none came (A stays good). */
-bool dv_commitment_await(dv_association *a, int ms, uint16_t (*take)(void *user, const dv_commitment *report), void *user,
-                         bool *came, dv_error *err);
+/* Asks the peer of A, which has accepted DV_SOP_COMMITMENT, to commit; true when it took the request. A report that comes before the answer
+ * goes to TAKE, and *CAME is true. */
+bool dv_commitment_ask(dv_association *a, const dv_commitment *c,
+                       uint16_t (*take)(void *user, const dv_commitment *report), void *user, bool *came,
+                       dv_error *err);
+/* Waits at most MS for a report on A and gives it to TAKE, whose status is answered; *CAME false when none came: A stays good, or (see
+ * dv_association_is_alive) the peer has released it. */
+bool dv_commitment_await(dv_association *a, int ms, uint16_t (*take)(void *user, const dv_commitment *report),
+                         void *user, bool *came, dv_error *err);
 /* Reports over A, on which we proposed to be SCP. PEER when it answers with a failure. */
 bool dv_commitment_report(dv_association *a, const dv_commitment *report, dv_error *err);
 #endif

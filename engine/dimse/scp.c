@@ -12,8 +12,8 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "dimse/acceptor_internal.h"
+#include "dimse/commitment_internal.h"
 #include "dimse/scu.h"
-#include "dimse/take_internal.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -45,6 +45,7 @@ typedef struct visit {
     dv_upper *upper;
     dv_caller caller;
     dv_message message;
+    dv_commit_visit commits;
     bool idle; /* between messages */
     uint64_t stores;
 } visit;
@@ -137,6 +138,10 @@ static dv_heard handle(visit *v, dv_error *err)
         return dv_take_refuse(&request, DV_STATUS_SUCCESS, NULL, err);
     case DV_C_CANCEL_RQ:
         return DV_HEARD; /* of something that has ended already: it has no answer (PS3.7 9.3.2.3) */
+    case DV_N_ACTION_RQ:
+    case DV_N_EVENT_REPORT_RQ:
+    case DV_N_EVENT_REPORT_RQ | DV_RESPONSE:
+        return dv_commitment_heard(&request, &v->commits, err);
     default:
         if (c->field & DV_RESPONSE) {
             dv_fail(err, DV_ERR_MALFORMED, "an answer (%04x) came, and we had asked nothing", c->field);
@@ -149,13 +154,14 @@ static dv_heard handle(visit *v, dv_error *err)
 
 static void converse(visit *v)
 {
+    const dv_taking here = {v->upper, &v->message, &v->scp->on, &v->caller, v->scp->pdu_ms};
     dv_error err = {0};
     dv_heard h = DV_HEARD;
 
     while (h == DV_HEARD) {
         err.code = DV_ERR_NONE;
         set_idle(v, true);
-        h = dv_message_read(v->upper, &v->message, v->scp->idle_ms, v->scp->pdu_ms, &err);
+        h = dv_commitment_listen(&here, &v->message, &v->commits, v->scp->idle_ms, &err);
         if (h == DV_HEARD) {
             set_idle(v, false);
             h = handle(v, &err);
@@ -170,6 +176,8 @@ static bool wanted(void *user, const char *sop_class, const char *syntax)
 
     if (strcmp(sop_class, DV_SOP_VERIFICATION) == 0)
         return true;
+    if (strcmp(sop_class, DV_SOP_COMMITMENT) == 0)
+        return dv_commitment_wanted(&v->scp->on, syntax);
     return v->scp->on.accept(v->scp->on.user, &v->caller, dv_text_of(sop_class), dv_text_of(syntax));
 }
 

@@ -44,6 +44,20 @@ typedef struct dv_store_answer {
     char comment[65]; /* Error Comment (0000,0902), empty: left out */
 } dv_store_answer;
 
+struct dv_commitment; /* commitment.h */
+
+/* Storage commitment, both ways. */
+typedef struct dv_commit_events {
+    /* CALLER asks for a commitment. Returns the answer's status. *HERE: its report is to go out on this association, while it lasts. */
+    uint16_t (*asked)(void *user, dv_caller *caller, const struct dv_commitment *request, bool *here);
+    /* Is a report ready that is to go out here? In ARENA, with an ID of the callee's. Asked every 100 ms or so. */
+    bool (*due)(void *user, dv_caller *caller, dv_arena *arena, struct dv_commitment *report, int64_t *id);
+    /* The peer has answered that report with STATUS. Of one that was never answered `leave` tells. */
+    void (*delivered)(void *user, dv_caller *caller, int64_t id, uint16_t status);
+    /* CALLER reports what we had asked it for. Returns the answer's status. */
+    uint16_t (*told)(void *user, dv_caller *caller, const struct dv_commitment *report);
+} dv_commit_events;
+
 typedef struct dv_scp_callbacks {
     void *user;
     /* May CALLER associate? CALLER->user may be set. Only those admitted leave. */
@@ -62,6 +76,7 @@ typedef struct dv_scp_callbacks {
     void (*store_lost)(void *instance);
     /* The association ends, whatever way. */
     void (*leave)(void *user, dv_caller *caller);
+    const dv_commit_events *commit; /* NULL: storage commitment is refused */
 } dv_scp_callbacks;
 
 /* Another place to listen; one limit counts the associations of all. Strings and TLS are borrowed until dv_scp_stop. */

@@ -1,6 +1,6 @@
 #include "dimse/take_internal.h"
 
-#include "dimse/scu.h"
+#include "dimse/commitment.h"
 
 /* One PDU, one write. UIDs go back byte for byte as they came; such as are no UIDs by length are left out. */
 static bool answer(const dv_taking *t, uint16_t status, const char *comment)
@@ -68,9 +68,8 @@ dv_heard dv_take_store(const dv_taking *t, dv_error *err)
 
     if (c->data_set == DV_NO_DATA_SET)
         return dv_take_refuse(t, 0xC000, "a C-STORE without a data set", err);
-    if (strcmp(context->sop_class, DV_SOP_VERIFICATION) == 0)
-        return dv_take_refuse(t, DV_STATUS_CLASS_NOT_SUPPORTED, "the presentation context is for verification only",
-                              err);
+    if (strcmp(context->sop_class, DV_SOP_VERIFICATION) == 0 || strcmp(context->sop_class, DV_SOP_COMMITMENT) == 0)
+        return dv_take_refuse(t, DV_STATUS_CLASS_NOT_SUPPORTED, "the presentation context is for no storage", err);
     instance = t->on->store_begin(t->on->user, t->caller, &rq, &said);
     h = take_data(t, instance, err);
     if (h != DV_HEARD) {
