@@ -179,7 +179,22 @@ static const char version_2[] =
     "CREATE INDEX versions_unsettled ON versions (id) WHERE settled = 0;"
     /* objects that the scheduled verification (M06) found damaged or missing, until they are good again */
     "CREATE TABLE damages (instance BIGINT PRIMARY KEY, error TEXT NOT NULL, first_at BIGINT NOT NULL, last_at BIGINT "
-    "NOT NULL);";
+    "NOT NULL);"
+
+    /* storage commitment (PS3.4 J). role: scp, a peer asks us; scu, we ask it. state: asked, decided, reported, lost of the one;
+     * asked, complete, failed of the other. aet: the other's AE title, called: ours as it is called there */
+    "CREATE TABLE commitments (id INTEGER PRIMARY KEY, role TEXT NOT NULL, transaction_uid TEXT NOT NULL, peer TEXT NOT "
+    "NULL, aet TEXT NOT NULL, called TEXT NOT NULL, address TEXT NOT NULL, state TEXT NOT NULL, asked_at BIGINT NOT NULL,"
+    " decided_at BIGINT NOT NULL, ended_at BIGINT NOT NULL, next_at BIGINT NOT NULL, tries INTEGER NOT NULL, error TEXT "
+    "NOT NULL, instances BIGINT NOT NULL, failed BIGINT NOT NULL, UNIQUE (role, aet, transaction_uid));"
+    "CREATE INDEX commitments_open ON commitments (state, next_at) WHERE ended_at = 0;"
+    "CREATE INDEX commitments_ended ON commitments (ended_at);"
+    /* reason: -1 not known yet, 0 committed, else (0008,1197) */
+    "CREATE TABLE commitment_instances (commitment BIGINT NOT NULL, position BIGINT NOT NULL, sop_class TEXT NOT NULL, "
+    "sop_uid TEXT NOT NULL, reason INTEGER NOT NULL, PRIMARY KEY (commitment, position));"
+
+    /* what a peer showed of itself last: result is JSON */
+    "CREATE TABLE probes (peer TEXT PRIMARY KEY, probed_at BIGINT NOT NULL, result TEXT NOT NULL);";
 
 /* What the two engines spell differently: search structures, partial indices with functions. */
 static const char version_2_sqlite[] = "";
