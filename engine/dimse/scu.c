@@ -58,11 +58,11 @@ static bool rejected(const dv_association *a, const dv_upper_rejection *r, dv_er
     case 0x0301:
     case 0x0302:
         return dv_fail(
-            err, DV_ERR_REJECTED,
+            err, DV_ERR_BUSY,
             "%s (%s:%u) rejects the association: %s. Use fewer associations to it at once, or try again later", who, at,
             port, r->reason == 1 ? "it is congested" : "its limit of associations is reached");
     default:
-        return dv_fail(err, DV_ERR_REJECTED,
+        return dv_fail(err, r->result == 2 ? DV_ERR_BUSY : DV_ERR_REJECTED,
                        "%s (%s:%u) rejects the association %s, without a reason. Its log says why; often the AE titles "
                        "%s (ours) and %s (its) "
                        "or our address are not registered there",

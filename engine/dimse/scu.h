@@ -3,7 +3,7 @@
  *   dv_association *a = dv_associate(&to, contexts, n, &err);  dv_echo(a, &err);  dv_release(a);
  *
  * Errors: NETWORK (cannot connect, connection lost, names host and port), REJECTED (with the peer's reason in plain
- * words and what its administrator must enter), UNSUPPORTED (the peer accepted no presentation context for it),
+ * words and what its administrator must enter; BUSY when it is only for now), UNSUPPORTED (the peer accepted no presentation context for it),
  * TIMEOUT, ABORTED, PEER (a failure status, in hex, with its Error Comment), MALFORMED, CANCELLED.
  * Cancel  `cancel` is looked at while waiting, at least every 200 ms. A C-FIND, C-MOVE or C-GET under way is ended by
  *         C-CANCEL first, and the association stays good when the peer answers that within 2 s.

@@ -9,7 +9,28 @@
 #include "dimse/scu_internal.h"
 #include "dimse/take_internal.h"
 
-enum { DRAIN_MS = 10 * 1000 /* a peer that goes on sending after C-CANCEL is left */ };
+enum {
+    DRAIN_MS = 10 * 1000, /* a peer that goes on sending after C-CANCEL is left */
+    GRACE_MS = 1000,      /* a set flag lets the message that comes be read: C-CANCEL goes out between two */
+};
+
+/* The cancel flag with a grace: an instance under way is finished, if it does not take too long. */
+typedef struct patience {
+    dv_association *a;
+    int64_t since_ms; /* the flag was first seen; 0: not yet */
+    bool taking;      /* an instance is coming */
+} patience;
+
+static bool has_no_patience(void *user)
+{
+    patience *p = user;
+
+    if (!dv_op_cancelled(p->a))
+        return false;
+    if (!p->since_ms)
+        p->since_ms = dv_mono_ms();
+    return dv_mono_ms() - p->since_ms >= (p->taking ? DRAIN_MS : GRACE_MS);
+}
 
 /* (0008,0058) of the final answer's identifier. One that cannot be read is as good as none. */
 static dv_text failed_uids(const dv_operation *op, dv_arena *arena)
@@ -39,16 +60,27 @@ static bool retrieve(dv_operation *op, const dv_taking *taking, dv_arena *arena,
 {
     dv_association *a = op->a;
     const dv_command *c = &a->message.command;
-    int64_t until = INT64_MAX;
+    patience p = {.a = a};
+    const dv_upper_cancel patient = {has_no_patience, &p, -1};
 
+    if (taking)
+        dv_upper_set_cancel(a->upper, &patient);
     for (;;) {
+        if (taking && !op->by_flag && dv_op_cancelled(a)) {
+            p.since_ms = dv_mono_ms();
+            op->by_flag = true;
+            op->wait_ms = DV_CANCEL_MS;
+            if (!dv_op_cancel(op, err))
+                return false;
+        }
         if (!dv_op_listen(op, true, err))
             return false;
-        if (op->by_flag && until == INT64_MAX)
-            until = dv_mono_ms() + DRAIN_MS;
         if (taking && c->field == DV_C_STORE_RQ) {
-            dv_heard h = dv_mono_ms() > until ? DV_HEARD_TIMEOUT : dv_take_store(taking, err);
-
+            p.taking = true;
+            dv_heard h = dv_take_store(taking, err);
+            p.taking = false;
+            if (h == DV_HEARD && p.since_ms && dv_mono_ms() - p.since_ms >= DRAIN_MS)
+                h = DV_HEARD_TIMEOUT;
             if (h != DV_HEARD)
                 return dv_op_unheard(op, h, err);
             continue;

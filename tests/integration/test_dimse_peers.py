@@ -135,7 +135,7 @@ class DimsePeers(Scenario):
         self.wait("the first association", lambda: any(k.folder.iterdir()))
         self.assertIn("Local Limit Exceeded", self.call("echoscu", "127.0.0.1", k.port, ok=False))
         said = self.call(TOOL, "echo", "127.0.0.1", k.port, "DROVER", ok=False)
-        self.assertRegex(said, "REJECTED .*limit of associations")
+        self.assertRegex(said, "BUSY .*limit of associations")
 
     def test_orthanc_is_asked_searched_and_moved_from(self):
         corpus, sent = self.make(studies=3, count=4)
@@ -152,6 +152,23 @@ class DimsePeers(Scenario):
         self.assertEqual(k.kept(), sent)
         # Orthanc answers an unknown destination by a status or by an abort, as its version likes; what counts is that it is said.
         self.assertRegex(self.call(TOOL, "move", *peer, "UNKNOWN", "2.25.770", ok=None), r"moved (?!0000)|error (PEER|ABORTED|NETWORK)")
+
+    def test_orthanc_gives_a_study_over_our_own_association_and_stops_when_told(self):
+        corpus, sent = self.make(studies=1, count=20, side=256)
+        legacy = self.orthanc(knows=[self.keeper()])  # it asks who may C-GET
+        legacy.load(corpus)
+        got = self.home / "got"
+        got.mkdir()
+        peer = ("127.0.0.1", legacy.port, legacy.aet)
+        said = self.call(TOOL, "get", *peer, "2.25.770", got)
+        self.assertRegex(said, r"roles [1-9]")
+        self.assertRegex(said, r"got 0000 \S+ 20 0 0")
+        self.assertIn("alive 1", said)
+        self.assertEqual({p.name.removesuffix(".raw"): p.read_bytes() for p in got.iterdir()}, sent)
+        said = self.call(TOOL, "get", *peer, "2.25.770", got, ok=False, CANCEL_AFTER="3")
+        self.assertIn("error CANCELLED", said)
+        self.assertRegex(said, "stores ([3-9]|1[0-9]|20) ")
+        self.assertIn("lost 0", said)
 
     def test_orthanc_takes_what_we_send(self):
         corpus, sent = self.make(count=2, side=512)

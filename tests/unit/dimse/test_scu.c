@@ -382,7 +382,7 @@ static void associations_that_fail_say_what_to_do(void **state)
     fails(target(peer.port), DV_ERR_REJECTED, "register AE title DROVER", "PEER (127.0.0.1:");
     end_peer();
     start_peer(reject_busy);
-    fails(target(peer.port), DV_ERR_REJECTED, "limit of associations", "later");
+    fails(target(peer.port), DV_ERR_BUSY, "limit of associations", "later");
     end_peer();
     start_peer(hang_up);
     fails(target(peer.port), DV_ERR_NETWORK, "closed the connection", "DICOM port");
