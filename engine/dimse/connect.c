@@ -6,9 +6,12 @@
 #include <errno.h>
 #include <netdb.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 /* 0, or errno; ETIMEDOUT when UNTIL passes, ECANCELED. */
@@ -66,19 +69,120 @@ static bool why_not(const char *host, uint16_t port, int error, int ms, dv_error
     }
 }
 
+/* ---- names ---- */
+
+/* One question to the C library's resolver, which knows no deadline: a thread of its own asks, and who leaves last frees it. */
+typedef struct question {
+    pthread_mutex_t lock;
+    pthread_cond_t answered;
+    bool done, left; /* the thread, the asker */
+    int unresolved;  /* getaddrinfo's */
+    struct addrinfo *list;
+    char service[8], host[256];
+} question;
+
+static void free_question(question *q)
+{
+    if (q->list)
+        freeaddrinfo(q->list);
+    pthread_cond_destroy(&q->answered);
+    pthread_mutex_destroy(&q->lock);
+    free(q);
+}
+
+static void *resolve(void *user)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    question *q = user;
+    int unresolved = getaddrinfo(q->host, q->service, &hints, &q->list);
+
+    pthread_mutex_lock(&q->lock);
+    q->unresolved = unresolved;
+    q->done = true;
+    bool left = q->left;
+    pthread_cond_signal(&q->answered);
+    pthread_mutex_unlock(&q->lock);
+    if (left)
+        free_question(q);
+    return NULL;
+}
+
+static question *ask(const char *host, const char *service)
+{
+    question *q = calloc(1, sizeof *q);
+    pthread_condattr_t monotonic;
+    pthread_t thread;
+
+    if (!q)
+        return NULL;
+    snprintf(q->host, sizeof q->host, "%s", host);
+    snprintf(q->service, sizeof q->service, "%s", service);
+    pthread_mutex_init(&q->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&q->answered, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    if (pthread_create(&thread, NULL, resolve, q)) {
+        free_question(q);
+        return NULL;
+    }
+    pthread_detach(thread);
+    return q;
+}
+
+static struct addrinfo *look_up(const char *host, const char *service, int64_t end, const atomic_bool *cancel,
+                                dv_error *err)
+{
+    const struct addrinfo numeric = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
+    struct addrinfo *list = NULL;
+    question *q;
+
+    if (getaddrinfo(host, service, &numeric, &list) == 0) /* an address needs no question */
+        return list;
+    q = ask(host, service);
+    if (!q) {
+        dv_fail(err, DV_ERR_MEMORY, "no memory to look up the host name \"%s\"", host);
+        return NULL;
+    }
+    pthread_mutex_lock(&q->lock);
+    for (int64_t now; !q->done && (now = dv_mono_ms()) < end && !(cancel && atomic_load(cancel));) {
+        int64_t until = now + DV_WIRE_SLICE_MS < end ? now + DV_WIRE_SLICE_MS : end;
+        struct timespec t = {.tv_sec = (time_t)(until / 1000), .tv_nsec = (long)(until % 1000) * 1000000};
+
+        pthread_cond_timedwait(&q->answered, &q->lock, &t);
+    }
+    bool done = q->done;
+    q->left = true;
+    pthread_mutex_unlock(&q->lock);
+    if (!done) { /* its thread frees it */
+        if (cancel && atomic_load(cancel))
+            dv_fail(err, DV_ERR_CANCELLED, "cancelled while looking up the host name \"%s\"", host);
+        else
+            dv_fail(
+                err, DV_ERR_TIMEOUT,
+                "the host name \"%s\" was not resolved in time; is the name server reachable? An address needs none",
+                host);
+        return NULL;
+    }
+    list = q->list;
+    q->list = NULL;
+    if (q->unresolved)
+        dv_fail(err, DV_ERR_NETWORK, "the host name \"%s\" cannot be resolved: %s", host, gai_strerror(q->unresolved));
+    free_question(q);
+    return list;
+}
+
 int dv_connect(const char *host, uint16_t port, int ms, const atomic_bool *cancel, dv_error *err)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
+    struct addrinfo *list;
     int64_t end = dv_mono_ms() + ms;
-    int fd = -1, error = EADDRNOTAVAIL, unresolved;
+    int fd = -1, error = EADDRNOTAVAIL;
     char service[8];
 
     snprintf(service, sizeof service, "%u", port);
-    unresolved = getaddrinfo(host, service, &hints, &list);
-    if (unresolved) {
-        dv_fail(err, DV_ERR_NETWORK, "the host name \"%s\" cannot be resolved: %s", host, gai_strerror(unresolved));
+    list = look_up(host, service, end, cancel, err);
+    if (!list)
         return -1;
-    }
     for (struct addrinfo *i = list; i && fd < 0 && error != ECANCELED; i = i->ai_next) {
         int64_t now = dv_mono_ms();
         /* A first address that swallows packets must leave time for the next one. */

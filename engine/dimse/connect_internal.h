@@ -1,5 +1,5 @@
 /* connect_internal.h: a TCP connection to a named peer: every address of the name in turn, a deadline, a flag that
- * cancels. The name itself is resolved by the C library, which does not look at either.
+ * cancels, both for the look-up of the name too.
  * Threads   any. */
 #ifndef DV_DIMSE_CONNECT_INTERNAL_H
 #define DV_DIMSE_CONNECT_INTERNAL_H
