@@ -1,5 +1,6 @@
 #include "catalog/peers.h"
 #include "base/clock.h"
+#include "catalog/peer_settings.h"
 
 #include <cjson/cJSON.h>
 
@@ -86,6 +87,54 @@ bool dv_peer_list(dv_db *db, dv_arena *arena, dv_peer **out, size_t *count, dv_e
     *out = list;
     *count = n;
     return memory || dv_fail(err, DV_ERR_MEMORY, "no memory for the list of peers");
+}
+
+bool dv_peer_calling(dv_db *db, dv_text aet, bool (*host_is)(void *user, const char *host), void *user, dv_arena *arena,
+                     dv_peer *out, bool *found, dv_error *err)
+{
+    enum { MOST = 64 }; /* peers of one AE title: every second modality is called STORESCU */
+    dv_peer list[MOST];
+    size_t n = 0;
+    bool memory = true;
+    dv_rows *r = dv_db_query(db, err,
+                             "SELECT " COLUMNS " FROM peers WHERE aet = $1 AND enabled <> 0"
+                             " ORDER BY CASE direction WHEN 'DestinationOnly' THEN 1 ELSE 0 END, id",
+                             "t", dv_text_trim(aet));
+    *found = false;
+    while (memory && n < MOST && dv_rows_next(r)) {
+        memory = read_peer(r, arena, &list[n]);
+        n += memory;
+    }
+    if (!dv_rows_close(r, err))
+        return false;
+    for (size_t i = 0; memory && i < n && !*found; i++)
+        if (host_is(user, list[i].host.at)) {
+            *out = list[i];
+            *found = true;
+        }
+    return memory || dv_fail(err, DV_ERR_MEMORY, "no memory for a peer");
+}
+
+/* ---- probes ---- */
+
+bool dv_probe_save(dv_db *db, dv_text slug, dv_text result, dv_error *err)
+{
+    return dv_db_exec(db, err, "DELETE FROM probes WHERE peer = $1", "t", slug) &&
+           dv_db_exec(db, err, "INSERT INTO probes (peer, probed_at, result) VALUES ($1, $2, $3)", "tit", slug,
+                      dv_wall_us(), result);
+}
+
+bool dv_probe_get(dv_db *db, dv_text slug, dv_arena *arena, dv_text *result, int64_t *at, dv_error *err)
+{
+    dv_rows *r = dv_db_query(db, err, "SELECT probed_at, result FROM probes WHERE peer = $1", "t", slug);
+    *at = 0;
+    *result = (dv_text){0};
+    if (dv_rows_next(r)) {
+        *at = dv_rows_int(r, 0);
+        *result = dv_arena_text(arena, dv_rows_text(r, 1));
+    }
+    return dv_rows_close(r, err) &&
+           (!*at || result->at || dv_fail(err, DV_ERR_MEMORY, "no memory for a probe's result"));
 }
 
 /* ---- TLS ---- */
@@ -192,19 +241,11 @@ static bool check_settings(dv_text t, dv_error *err)
     if (t.len == 0)
         return true;
     cJSON *json = cJSON_ParseWithLength(t.at, t.len);
-    bool ok = cJSON_IsObject(json);
+    bool ok = cJSON_IsObject(json)
+                  ? dv_peer_settings_check(json, err)
+                  : dv_fail(err, DV_ERR_VALUE,
+                            "the settings '%.*s' are no JSON object; write them as {\"find_timeout_s\": 60}", DV_ARG(t));
     cJSON_Delete(json);
-    return ok || dv_fail(err, DV_ERR_VALUE,
-                         "the settings '%.*s' are no JSON object; write them as {\"find_timeout_s\": 60}", DV_ARG(t));
-}
-
-static bool check_tls(dv_text settings, dv_error *err)
-{
-    dv_arena arena;
-    dv_arena_init(&arena, 512);
-    dv_peer_tls tls;
-    bool ok = dv_peer_tls_of(settings, &arena, &tls, err);
-    dv_arena_free(&arena);
     return ok;
 }
 
@@ -212,8 +253,7 @@ static bool check(const dv_peer *p, dv_error *err)
 {
     if (!check_slug(p->slug, err) || !check_aet(p->aet, err) || !check_host(p->host, err) ||
         !check_direction(p->direction, err) || !check_uids(p->sop_classes, "list of SOP classes", err) ||
-        !check_uids(p->transfer_syntaxes, "list of transfer syntaxes", err) || !check_settings(p->settings, err) ||
-        !check_tls(p->settings, err))
+        !check_uids(p->transfer_syntaxes, "list of transfer syntaxes", err) || !check_settings(p->settings, err))
         return false;
     if (p->port < 1 || p->port > 65535)
         return dv_fail(err, DV_ERR_VALUE, "the port %d does not do; use 1 to 65535 (DICOM's own are 104 and 11112)",
@@ -272,7 +312,9 @@ bool dv_peer_save(dv_db *db, const dv_peer *p, int64_t *id, dv_error *err)
 
 bool dv_peer_remove(dv_db *db, dv_text slug, dv_error *err)
 {
-    if (!dv_db_exec(db, err, "DELETE FROM peers WHERE slug = $1", "t", slug.at ? slug : DV_TEXT("")))
+    slug = slug.at ? slug : DV_TEXT("");
+    if (!dv_db_exec(db, err, "DELETE FROM probes WHERE peer = $1", "t", slug) ||
+        !dv_db_exec(db, err, "DELETE FROM peers WHERE slug = $1", "t", slug))
         return false;
     return dv_db_changes(db) > 0 || dv_fail(err, DV_ERR_NOT_FOUND, "there is no peer '%.*s'", DV_ARG(slug));
 }

@@ -113,6 +113,13 @@ static void a_wrong_value_is_named_with_the_way_out(void **state)
     WRONG(transfer_syntaxes, DV_TEXT("1.02"), "'1.02'");
     WRONG(settings, DV_TEXT("[1]"), "JSON object");
     WRONG(settings, DV_TEXT("{"), "JSON object");
+    WRONG(settings, DV_TEXT("{\"retreive\":\"get\"}"), "no peer setting 'retreive'; there are: retrieve find_timeout_s");
+    WRONG(settings, DV_TEXT("{\"retrieve\":\"push\"}"), "one of: move get");
+    WRONG(settings, DV_TEXT("{\"retrieve\":\"\"}"), "one of: move get");
+    WRONG(settings, DV_TEXT("{\"max_moves\":0}"), "from 1 to 64");
+    WRONG(settings, DV_TEXT("{\"max_moves\":1.5}"), "whole number");
+    WRONG(settings, DV_TEXT("{\"tls\":1}"), "true or false");
+    WRONG(settings, DV_TEXT("{\"tls_ca\":\"\"}"), "PEM file");
     WRONG(max_associations, -1, "-1 associations");
     assert_int_equal(ask("SELECT count(*) FROM peers"), 0);
 }
