@@ -190,6 +190,25 @@ bool dv_config_overlay(dv_config *c, const dv_config *over, dv_error *err)
     return true;
 }
 
+dv_config *dv_config_again(const dv_config *was, const char *path, dv_error *err)
+{
+    dv_config *c = dv_config_new();
+    bool ok = c ? dv_config_load(c, path, err) : dv_fail(err, DV_ERR_MEMORY, "no memory for the configuration");
+    for (int i = 0; ok && i < COUNT; i++)
+        if (strcmp(was->from[i], "command line") == 0)
+            ok = dv_config_set(c, settings[i].key, was->value[i], was->from[i], err);
+    if (!ok) {
+        dv_config_free(c);
+        c = NULL;
+    }
+    return c;
+}
+
+const char *dv_config_key(int i)
+{
+    return i >= 0 && i < COUNT ? settings[i].key : NULL;
+}
+
 static int must_find(const char *key)
 {
     int i = find(key);
@@ -221,7 +240,7 @@ bool dv_config_template(dv_buffer *out)
 {
     dv_buffer_string(
         out, "-- Drover's configuration: what must be known before the catalog opens.\n"
-             "-- Lua data. Each line below shows the default; remove the dashes to change it. Read at start.\n");
+             "-- Lua data. Each line below shows the default; remove the dashes to change it. Read at start and at SIGHUP.\n");
     char section[32] = "";
     for (int i = 0; i < COUNT; i++) {
         const setting *s = &settings[i];

@@ -22,6 +22,11 @@ bool dv_config_load(dv_config *c, const char *path, dv_error *err);
 /* VALUE as on a command line ("true", "11112"); FROM says where it came from. */
 bool dv_config_set(dv_config *c, const char *key, const char *value, const char *from, dv_error *err);
 
+/* PATH read anew, with what WAS has from the command line laid over it; NULL on failure. */
+dv_config *dv_config_again(const dv_config *was, const char *path, dv_error *err);
+/* The I-th key of settings.def, NULL behind the last. */
+const char *dv_config_key(int i);
+
 /* Sets in C what is set in OVER (is not at its default there). */
 bool dv_config_overlay(dv_config *c, const dv_config *over, dv_error *err);
 

@@ -3,28 +3,27 @@
 
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Set once, before any thread. */
-static int log_fd = 2;
-static bool log_json;
-static dv_log_level log_level = DV_LOG_INFO;
+/* Changed while threads log; log_fd is set once to a descriptor of our own, which then keeps its number. */
+static atomic_int log_fd = 2;
+static atomic_bool log_json;
+static atomic_int log_level = DV_LOG_INFO;
 
 static const char *const names[] = {"error", "warn", "info", "debug"};
 
 void dv_log_setup(int fd, bool json, dv_log_level level)
 {
-    log_fd = fd < 0 ? 2 : fd;
-    log_json = json;
-    log_level = level;
-}
-
-void dv_log_replace(int fd)
-{
-    if (log_fd != 2)
-        dup3(fd, log_fd, O_CLOEXEC);
+    int now = atomic_load(&log_fd), to = fd < 0 ? 2 : fd;
+    if (now != 2)
+        dup3(to, now, O_CLOEXEC);
+    else if (to != 2 && (to = fcntl(fd, F_DUPFD_CLOEXEC, 3)) >= 0)
+        atomic_store(&log_fd, to);
+    atomic_store(&log_json, json);
+    atomic_store(&log_level, (int)level);
 }
 
 bool dv_log_level_of(const char *name, dv_log_level *out)
@@ -40,7 +39,7 @@ bool dv_log_level_of(const char *name, dv_log_level *out)
 void dv_log(dv_log_level level, const char *part, const char *format, ...)
 {
     char text[1024], stamp[DV_STAMP_SIZE], line[2400];
-    if (level > log_level)
+    if ((int)level > atomic_load_explicit(&log_level, memory_order_relaxed))
         return;
     va_list args;
     va_start(args, format);
@@ -48,7 +47,7 @@ void dv_log(dv_log_level level, const char *part, const char *format, ...)
     va_end(args);
     dv_stamp(dv_wall_us(), stamp);
     size_t n;
-    if (!log_json) {
+    if (!atomic_load_explicit(&log_json, memory_order_relaxed)) {
         for (char *c = text; *c; c++)
             if ((unsigned char)*c < 0x20 || *c == 0x7F)
                 *c = '?';
@@ -70,6 +69,6 @@ void dv_log(dv_log_level level, const char *part, const char *format, ...)
     if (n >= sizeof line)
         n = sizeof line - 1;
     /* A log that cannot be written has nobody to tell. */
-    ssize_t written = write(log_fd, line, n);
+    ssize_t written = write(atomic_load_explicit(&log_fd, memory_order_relaxed), line, n);
     (void)written;
 }

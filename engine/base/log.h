@@ -10,10 +10,9 @@
 
 typedef enum dv_log_level { DV_LOG_ERROR, DV_LOG_WARN, DV_LOG_INFO, DV_LOG_DEBUG } dv_log_level;
 
-/* FD -1 is stderr. Before it is called: stderr, text, INFO. */
+/* From now on lines go where FD goes (the caller closes FD); -1: stderr. Also while threads log: after logrotate, or when the
+ * configuration was read again. Before it is called: stderr, text, INFO. */
 void dv_log_setup(int fd, bool json, dv_log_level level);
-/* From now on lines go where FD goes (the caller closes FD): after logrotate. Without a file of dv_log_setup: nothing happens. */
-void dv_log_replace(int fd);
 /* "error", "warn", "info", "debug"; false if NAME is none of them. */
 bool dv_log_level_of(const char *name, dv_log_level *out);
 /* PART is the module: "scp", "migrate". */

@@ -5,13 +5,14 @@
 #include "cmd/verbs.h"
 #include "ops/notify.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { HURRY_S = 5 }; /* after a second signal, until the process ends whatever it does */
 
 static const dv_option options[] = {
     {"data", "DIR",
@@ -52,33 +53,6 @@ static dv_config *flags_of(const dv_args *args, dv_error *err)
     return flags;
 }
 
-static bool setup_log(const dv_config *config, dv_error *err)
-{
-    dv_log_level level;
-    int fd = -1;
-    if (!dv_log_level_of(dv_config_text(config, "log.level"), &level))
-        return dv_fail(err, DV_ERR_CONFIG, "log.level is '%s'; error, warn, info and debug are",
-                       dv_config_text(config, "log.level"));
-    const char *file = dv_config_text(config, "log.file");
-    if (*file && (fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640)) < 0)
-        return dv_fail_errno(err, "cannot open the log file %s", file);
-    dv_log_setup(fd, dv_config_bool(config, "log.json"), level);
-    return true;
-}
-
-/* logrotate has moved the file away: the descriptor keeps its number, so that no thread writes to a closed one. */
-static void reopen_log(const dv_config *config)
-{
-    const char *file = dv_config_text(config, "log.file");
-    int fd = *file ? open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640) : -1;
-    if (fd >= 0) {
-        dv_log_replace(fd);
-        close(fd);
-    } else if (*file) {
-        dv_warn("serve", "cannot open the log file %s again: %s", file, strerror(errno));
-    }
-}
-
 /* Alive: the catalog answers and the store can still sync. A loop that hangs says nothing, which says it too. */
 static bool healthy(dv_site *site)
 {
@@ -86,6 +60,31 @@ static bool healthy(dv_site *site)
     int64_t one = 0;
     dv_db *db = dv_catalog_reader(site->catalog, &err);
     return db && dv_db_int(db, 0, &one, &err, "SELECT 1", "") && dv_store_ready(site->store, &err);
+}
+
+/* A second signal during the stop: instances on their way are dropped, unacknowledged. If even that takes long (a disk that hangs), the
+ * process just ends, which is a normal way to stop too: the next start looks for objects without rows. */
+static void *second_signal(void *arg)
+{
+    dv_site *site = arg;
+    sigset_t signals;
+    int got;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigwait(&signals, &got);
+    dv_warn("serve", "a second signal: stopping at once");
+    atomic_store(&site->hurry, true);
+    sigtimedwait(&signals, NULL, &(struct timespec){.tv_sec = HURRY_S});
+    dv_warn("serve", "the stop takes too long; the process ends as it is");
+    _exit(dv_error_lookup(DV_ERR_CANCELLED)->exit_code);
+}
+
+static void be_impatient(dv_site *site)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, second_signal, site) == 0)
+        pthread_detach(thread);
 }
 
 static int run(const dv_args *args)
@@ -107,7 +106,7 @@ static int run(const dv_args *args)
 
     dv_site site;
     struct dv_control_listener *control = NULL;
-    bool ok = dv_site_open(&site, dv_data_dir(args), flags, &err) && setup_log(site.config, &err) &&
+    bool ok = dv_site_open(&site, dv_data_dir(args), flags, &err) && dv_site_log(site.config, &err) &&
               dv_site_serve(&site, &err) && (control = dv_control_start(&site, &err)) != NULL;
     if (ok) {
         dv_info("serve", "ready: %s listens on port %u, rules generation %lld, data in %s",
@@ -125,13 +124,15 @@ static int run(const dv_args *args)
                 said = dv_mono_ms();
                 dv_service_tell("WATCHDOG=1");
             }
-            if (got == SIGHUP)
-                reopen_log(site.config);
+            if (got == SIGHUP && !dv_site_reload(&site, &refused))
+                dv_warn("serve", "the configuration stays as it is: %s", refused.message);
             if (got == SIGHUP && !dv_rules_publish(site.rules, "SIGHUP", &number, &refused))
                 dv_warn("serve", "the rules stay as they are: %s", refused.message);
         }
         dv_service_tell("STOPPING=1");
         dv_info("serve", "stopping");
+        be_impatient(&site);
+        dv_site_drain(&site);
     }
     dv_control_stop(control);
     dv_site_close(&site);
@@ -145,10 +146,13 @@ const dv_verb dv_verb_serve = {
     "serve",
     "",
     "run the engine: receive, migrate, answer the other verbs",
-    "Runs in the foreground and logs to standard error; SIGTERM or Ctrl-C stops it cleanly, SIGHUP\n"
-    "publishes the rules folder and opens log.file anew. A new data directory gets a commented drover.lua; flags win "
-    "over it.\n"
-    "Rules in DIR/rules take effect when a file in it is saved.",
+    "Runs in the foreground and logs to standard error. A new data directory gets a commented\n"
+    "drover.lua; flags win over it. Rules in DIR/rules take effect when a file in it is saved.\n"
+    "\n"
+    "SIGTERM   stops it: nobody associates any more, instances on their way are finished and\n"
+    "          acknowledged (dimse.stop_s bounds it); a second one ends it at once\n"
+    "SIGHUP    publishes the rules folder, reads drover.lua again and opens log.file anew; what\n"
+    "          counts from the next start only is named in the log",
     options,
     "drover serve --data /srv/drover --dicom-port 11112 --aet DROVER --allow-any",
     run};

@@ -53,7 +53,9 @@ typedef struct visit {
 struct dv_scp {
     /* set once */
     dv_scp_callbacks on;
-    int max_associations, first_pdu_ms, idle_ms, pdu_ms;
+    int first_pdu_ms;
+    atomic_int max_associations, idle_ms, pdu_ms; /* dv_scp_adjust */
+    bool drained;
     dv_scp_listener more[DV_MAX_LISTENERS];
     size_t more_count;
     uint32_t max_pdu;
@@ -370,10 +372,8 @@ static dv_scp *make(const dv_scp_options *o, const dv_scp_callbacks *callbacks)
     if (!s)
         return NULL;
     s->on = *callbacks;
-    s->max_associations = o->max_associations;
     s->first_pdu_ms = o->first_pdu_ms ? o->first_pdu_ms : FIRST_PDU_MS;
-    s->idle_ms = o->idle_ms ? o->idle_ms : IDLE_MS;
-    s->pdu_ms = o->pdu_ms ? o->pdu_ms : PDU_MS;
+    dv_scp_adjust(s, o->max_associations, o->idle_ms, o->pdu_ms);
     s->max_pdu = o->max_pdu ? o->max_pdu : DV_MAX_PDU;
     if (s->max_pdu > DV_MAX_PDU || s->max_pdu < MIN_PDU) {
         s->max_pdu = s->max_pdu > DV_MAX_PDU ? DV_MAX_PDU : MIN_PDU;
@@ -466,6 +466,23 @@ static void enter(dv_scp *s, phase next, int wake)
     (void)!write(wake, &one, sizeof one);
 }
 
+void dv_scp_adjust(dv_scp *s, int max_associations, int idle_ms, int pdu_ms)
+{
+    atomic_store(&s->max_associations, max_associations);
+    atomic_store(&s->idle_ms, idle_ms ? idle_ms : IDLE_MS);
+    atomic_store(&s->pdu_ms, pdu_ms ? pdu_ms : PDU_MS);
+}
+
+void dv_scp_drain(dv_scp *s)
+{
+    if (s->drained)
+        return;
+    s->drained = true;
+    dv_acceptor_stop(s->acceptor);
+    pthread_join(s->thread, NULL);
+    enter(s, NO_NEW_MESSAGE, s->idle_wake);
+}
+
 void dv_scp_stop(dv_scp *s, int grace_ms)
 {
     struct timespec until;
@@ -474,9 +491,7 @@ void dv_scp_stop(dv_scp *s, int grace_ms)
 
     if (!s)
         return;
-    dv_acceptor_stop(s->acceptor);
-    pthread_join(s->thread, NULL);
-    enter(s, NO_NEW_MESSAGE, s->idle_wake);
+    dv_scp_drain(s);
     until = (struct timespec){.tv_sec = (time_t)(end / 1000000000), .tv_nsec = (long)(end % 1000000000)};
     pthread_mutex_lock(&s->lock);
     while (s->visits && waited != ETIMEDOUT)

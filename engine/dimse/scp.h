@@ -117,5 +117,9 @@ int dv_scp_associations(const dv_scp *scp);
 /* No new association; those between messages are aborted at once, the others when their message has been answered or
  * GRACE_MS is over. Waits for their threads, frees SCP (may be NULL). Not from a callback. */
 void dv_scp_stop(dv_scp *scp, int grace_ms);
+/* The first half of it: nobody associates any more, idle associations are aborted, instances on their way go on. Returns at once. */
+void dv_scp_drain(dv_scp *scp);
+/* Changes what OPTIONS said, from the next association or message on; 0 as there. */
+void dv_scp_adjust(dv_scp *scp, int max_associations, int idle_ms, int pdu_ms);
 
 #endif

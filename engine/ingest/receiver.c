@@ -13,7 +13,9 @@
 #include <sys/statvfs.h>
 
 struct dv_receiver {
-    dv_receiver_options o;
+    dv_receiver_options o; /* without the three that follow */
+    atomic_bool any_called, allow_any;
+    atomic_llong low_water;
     atomic_llong looked_at; /* mono ms of the last look at the disk */
     atomic_bool disk_low;
 };
@@ -44,7 +46,15 @@ dv_receiver *dv_receiver_new(const dv_receiver_options *options, dv_error *err)
     }
     r->o = *options;
     atomic_init(&r->looked_at, -10000);
+    dv_receiver_adjust(r, options->any_called, options->allow_any, options->low_water);
     return r;
+}
+
+void dv_receiver_adjust(dv_receiver *r, bool any_called, bool allow_any, int64_t low_water)
+{
+    atomic_store(&r->any_called, any_called);
+    atomic_store(&r->allow_any, allow_any);
+    atomic_store(&r->low_water, low_water);
 }
 
 void dv_receiver_free(dv_receiver *r)
@@ -55,19 +65,20 @@ void dv_receiver_free(dv_receiver *r)
 /* statvfs costs a syscall; once a second is enough for a mark that is a gigabyte away from trouble. */
 bool dv_receiver_disk_low(dv_receiver *r)
 {
-    if (r->o.low_water == 0)
+    int64_t low_water = atomic_load_explicit(&r->low_water, memory_order_relaxed);
+    if (low_water == 0)
         return false;
     int64_t now = dv_mono_ms();
     long long last = atomic_load(&r->looked_at);
     if (now - last >= 1000 && atomic_compare_exchange_strong(&r->looked_at, &last, now)) {
         struct statvfs v;
         if (statvfs(dv_store_folder(r->o.store), &v) == 0) {
-            bool low = (int64_t)(v.f_bavail * v.f_frsize) < r->o.low_water;
+            bool low = (int64_t)(v.f_bavail * v.f_frsize) < low_water;
             if (low != atomic_exchange(&r->disk_low, low))
                 dv_warn("receiver",
                         low ? "the disk has less than %lld MB free: senders get A700 until there is more"
                             : "the disk has more than %lld MB free again",
-                        (long long)(r->o.low_water >> 20));
+                        (long long)(low_water >> 20));
         }
     }
     return atomic_load(&r->disk_low);
@@ -106,7 +117,7 @@ static dv_admit admit(void *user, dv_caller *caller)
     dv_receiver *r = user;
     dv_error err;
     const char *ours = caller->ours ? caller->ours : r->o.aet;
-    if (!r->o.any_called && strcmp(caller->called, ours) != 0) {
+    if (!atomic_load_explicit(&r->any_called, memory_order_relaxed) && strcmp(caller->called, ours) != 0) {
         dv_warn("receiver", "%s at %s calls us %s; we are %s", caller->calling, caller->address, caller->called, ours);
         return DV_ADMIT_UNKNOWN_CALLED;
     }
@@ -124,7 +135,7 @@ static dv_admit admit(void *user, dv_caller *caller)
         return DV_ADMIT;
     }
     if (g->known && !host_is(g->peer.host.at, caller->address)) {
-        if (!r->o.allow_any)
+        if (!atomic_load_explicit(&r->allow_any, memory_order_relaxed))
             dv_warn("receiver", "%s calls from %s, but the peer %s is at %s", caller->calling, caller->address,
                     g->peer.slug.at, g->peer.host.at);
         g->known = false;
@@ -136,7 +147,7 @@ static dv_admit admit(void *user, dv_caller *caller)
         free(g);
         return DV_ADMIT_UNKNOWN_CALLING;
     }
-    if (!g->known && !r->o.allow_any) {
+    if (!g->known && !atomic_load_explicit(&r->allow_any, memory_order_relaxed)) {
         dv_warn("receiver",
                 "%s at %s is no enabled source peer; add it with 'drover peers add' or start with --allow-any",
                 caller->calling, caller->address);
@@ -207,7 +218,7 @@ static void *store_begin(void *user, dv_caller *caller, const dv_store_request *
     guest *g = caller->user;
     dv_error err = {0};
     if (dv_receiver_disk_low(r)) {
-        dv_fail(&err, DV_ERR_DISK_FULL, "out of disk: less than %lld MB free", (long long)(r->o.low_water >> 20));
+        dv_fail(&err, DV_ERR_DISK_FULL, "out of disk: less than %lld MB free", (long long)(atomic_load(&r->low_water) >> 20));
         answer_error(answer, &err);
         return NULL;
     }

@@ -23,6 +23,8 @@ dv_receiver *dv_receiver_new(const dv_receiver_options *options, dv_error *err);
 void dv_receiver_free(dv_receiver *r);
 /* For dv_scp_start. */
 dv_scp_callbacks dv_receiver_callbacks(dv_receiver *r);
+/* Changes what OPTIONS said, while associations are open: for the next association and the next instance. */
+void dv_receiver_adjust(dv_receiver *r, bool any_called, bool allow_any, int64_t low_water);
 /* True when the free space is under low_water: senders get A700. */
 bool dv_receiver_disk_low(dv_receiver *r);
 

@@ -51,6 +51,8 @@ dv_migrate *dv_migrate_start(const dv_migrate_options *options, dv_error *err);
 /* Abandons what is under way: those jobs are queued again and cost no try; the workers end. M may still be told of arrivals, so this comes
  * before the SCP's stop, or the source would count what is still sent as failed. M may be NULL. */
 void dv_migrate_quiesce(dv_migrate *m);
+/* The first half of it, which does not wait: nothing new begins, what runs is cancelled, and no job loses a try by it. */
+void dv_migrate_halt(dv_migrate *m);
 /* The same where it was not done, then frees M: nobody may know it any more (the SCP is stopped). M may be NULL. */
 void dv_migrate_stop(dv_migrate *m);
 

@@ -550,7 +550,7 @@ dv_migrate *dv_migrate_start(const dv_migrate_options *options, dv_error *err)
     return NULL;
 }
 
-void dv_migrate_quiesce(dv_migrate *m)
+void dv_migrate_halt(dv_migrate *m)
 {
     if (!m)
         return;
@@ -563,6 +563,13 @@ void dv_migrate_quiesce(dv_migrate *m)
     pthread_cond_broadcast(&m->work);
     pthread_cond_broadcast(&m->changed);
     pthread_mutex_unlock(&m->lock);
+}
+
+void dv_migrate_quiesce(dv_migrate *m)
+{
+    if (!m)
+        return;
+    dv_migrate_halt(m);
     for (int i = 0; i < DV_MAX_WORKERS; i++) {
         dv_worker *w = &m->workers[i];
         if (w->started)

@@ -208,12 +208,37 @@ void dv_site_tend(dv_site *site)
         dv_error_log("recovery", "%s; it is tried again", err.message);
 }
 
+void dv_site_drain(dv_site *site)
+{
+    dv_migrate_halt(atomic_load(&site->migrate)); /* first: a C-MOVE that loses its associations then costs no job a try */
+    if (site->scp)
+        dv_scp_drain(site->scp);
+}
+
+static void await_instances(dv_site *site)
+{
+    const dv_config *c = site->latest ? site->latest : site->config;
+    int64_t end = dv_mono_ms() + dv_config_int(c, "dimse.stop_s") * 1000;
+    int open = dv_scp_associations(site->scp);
+    if (open)
+        dv_info("scp", "%d associations have an instance on its way", open);
+    /* Looked at, not waited for: a second signal must be heard too, and it happens once in the life of a process. */
+    while ((open = dv_scp_associations(site->scp)) > 0 && dv_mono_ms() < end && !atomic_load(&site->hurry))
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    if (open)
+        dv_warn("scp", "%d associations are aborted in the middle of an instance: %s", open,
+                atomic_load(&site->hurry) ? "a second signal came" : "dimse.stop_s is over");
+}
+
 void dv_site_close(dv_site *site)
 {
     dv_migrate *m = atomic_load(&site->migrate);
-    dv_migrate_quiesce(m); /* while instances still come in: what stops then costs no job a try */
-    if (site->scp)
-        dv_scp_stop(site->scp, 10000);
+    dv_site_drain(site);
+    dv_migrate_quiesce(m);
+    if (site->scp) {
+        await_instances(site);
+        dv_scp_stop(site->scp, 0);
+    }
     dv_tls_free(site->tls);
     dv_arena_free(&site->listeners);
     atomic_store(&site->migrate, NULL);
@@ -226,6 +251,7 @@ void dv_site_close(dv_site *site)
         dv_catalog_close(site->catalog);
     if (site->store)
         dv_store_close(site->store);
+    dv_config_free(site->latest);
     dv_config_free(site->config);
     if (site->lock >= 0)
         close(site->lock); /* the file stays: whoever removes it could remove another's lock */

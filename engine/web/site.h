@@ -29,6 +29,8 @@ typedef struct dv_site {
     dv_scp *scp;
     dv_tls *tls; /* of the listeners that have it; NULL: none does */
     dv_arena listeners;
+    dv_config *latest; /* as SIGHUP read it last; NULL: as `config`, whose strings the parts have borrowed */
+    atomic_bool hurry; /* the stop waits for nobody any more */
     int64_t started_at;
 } dv_site;
 
@@ -45,6 +47,13 @@ dv_tls_files dv_site_tls(const dv_site *site);
 bool dv_site_serve(dv_site *site, dv_error *err);
 /* To be called every second or so while serving: rows that a database server lost are made again from the objects. */
 void dv_site_tend(dv_site *site);
+/* Where the log goes and how, by CONFIG. */
+bool dv_site_log(const dv_config *config, dv_error *err);
+/* SIGHUP: reads drover.lua again, applies what can change while it runs, and says in the log what counts from the next start only. On failure
+ * nothing has changed. The log is opened anew in any case. */
+bool dv_site_reload(dv_site *site, dv_error *err);
+/* Nobody associates any more, nothing new is retrieved; what is on its way is awaited by dv_site_close, dimse.stop_s at most. */
+void dv_site_drain(dv_site *site);
 /* Stops what runs, in the reverse order, and closes; safe on a half-opened site. */
 void dv_site_close(dv_site *site);
 
