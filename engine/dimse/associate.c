@@ -28,56 +28,115 @@ dv_first_bytes dv_associate_first(const uint8_t *bytes, size_t n, size_t *total)
     return DV_FIRST_ASSOCIATE;
 }
 
-/* Items of type, reserved byte, 16-bit length from AT to END. UIDS: their values are UIDs, at most 64 bytes. */
-static bool items_add_up(const uint8_t *at, const uint8_t *end, bool uids)
+static size_t number(const uint8_t *at)
+{
+    return (size_t)at[0] << 8 | at[1];
+}
+
+/* Items of type, reserved byte, 16-bit length from AT to END. */
+static bool items_add_up(const uint8_t *at, const uint8_t *end)
 {
     while (at < end) {
-        size_t length;
-
-        if (end - at < 4)
+        if (end - at < 4 || number(at + 2) > (size_t)(end - at) - 4)
             return false;
-        length = (size_t)at[2] << 8 | at[3];
-        if (length > (size_t)(end - at) - 4 || (uids && length > 64))
-            return false;
-        at += 4 + length;
+        at += 4 + number(at + 2);
     }
     return true;
+}
+
+static bool is_uid(const uint8_t *at, size_t n)
+{
+    return n > 0 && n <= 64 && at[0] != 0;
+}
+
+/* The items of a presentation context: a class and syntaxes. One without leaks its neighbours in DCMTK. */
+static bool context_adds_up(const uint8_t *at, const uint8_t *end)
+{
+    bool class = false, syntax = false;
+
+    if (!items_add_up(at, end))
+        return false;
+    for (; at < end; at += 4 + number(at + 2)) {
+        if (number(at + 2) > 64 || ((at[0] == 0x30 || at[0] == 0x40) && !is_uid(at + 4, number(at + 2))))
+            return false;
+        class |= at[0] == 0x30;
+        syntax |= at[0] == 0x40;
+    }
+    return class && syntax;
+}
+
+/* Role selection and extended negotiation (PS3.7 D.3.3.4, D.3.3.5) have a UID with a length of its own. */
+static bool user_adds_up(const uint8_t *at, const uint8_t *end)
+{
+    if (!items_add_up(at, end))
+        return false;
+    for (; at < end; at += 4 + number(at + 2)) {
+        size_t length = number(at + 2), fixed = at[0] == 0x54 ? 4 : 2;
+
+        if ((at[0] == 0x54 || at[0] == 0x56) &&
+            (length < fixed || number(at + 4) > length - fixed || !is_uid(at + 6, number(at + 4))))
+            return false;
+    }
+    return true;
+}
+
+/* PS3.5 6.2: sixteen blanks are no AE title. */
+static bool is_title(const uint8_t *at)
+{
+    size_t i = 0;
+
+    while (i < 16 && at[i] == ' ')
+        i++;
+    return i < 16 && at[i] != 0;
 }
 
 bool dv_associate_check(const uint8_t *pdu, size_t n, const char **why)
 {
     const uint8_t *at = pdu + DV_PDU_HEAD + 68, *end = pdu + n;
     unsigned contexts = 0;
+    bool application = false;
 
     *why = "its items do not add up to its length";
     if (n < DV_PDU_HEAD + 68) {
         *why = "it is too short";
         return false;
     }
-    if (!items_add_up(at, end, false))
+    if (!is_title(pdu + DV_PDU_HEAD + 4) || !is_title(pdu + DV_PDU_HEAD + 20)) {
+        *why = "its calling or called AE title is blank";
+        return false;
+    }
+    if (!items_add_up(at, end))
         return false;
     for (size_t length; at < end; at += 4 + length) {
-        length = (size_t)at[2] << 8 | at[3];
+        length = number(at + 2);
         switch (at[0]) {
         case 0x10:
-            if (length > 64)
+            if (!is_uid(at + 4, length))
                 return false;
+            application = true;
             break;
         case 0x20:
             if (++contexts > 128) {
                 *why = "it proposes more than 128 presentation contexts";
                 return false;
             }
-            if (length < 4 || !items_add_up(at + 8, at + 4 + length, true))
+            if (length < 4 || !context_adds_up(at + 8, at + 4 + length)) {
+                *why = "a presentation context has no class or no transfer syntax";
                 return false;
+            }
             break;
+        case 0x21:
+            *why = "it has an item of an answer";
+            return false;
         case 0x50:
-            if (!items_add_up(at + 4, at + 4 + length, false))
+            if (!user_adds_up(at + 4, at + 4 + length))
                 return false;
             break;
         default:
             break;
         }
     }
-    return true;
+    if (!application)
+        *why = "it names no application context";
+    return application;
 }

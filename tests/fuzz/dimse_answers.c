@@ -84,7 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         set_up = true;
     }
         for (int i = 0; i < 4; i++)
-        offers[i] = (dv_context_offer){classes[i], {DV_UID_EXPLICIT_LE}};
+        offers[i] = (dv_context_offer){.sop_class = classes[i], .syntaxes = {DV_UID_EXPLICIT_LE}};
     w.n = 0;
     if (!(data[0] & 4))
         put_associate(&w, 2, classes, syntaxes, 4);

@@ -170,6 +170,48 @@ static void no_cut_or_flip_of_an_association_request_is_read_past_its_end(void *
     }
 }
 
+/* Found by fuzzing: DCMTK 3.6.7 leaks memory on each of these, so a peer could fill ours. */
+static void what_dcmtk_leaks_memory_on_is_refused(void **state)
+{
+    static raw r;
+    const char *why;
+    const char *const one[] = {IMPLICIT, NULL}, *const none[] = {NULL}, *const empty[] = {"", NULL};
+
+    (void)state;
+    raw_associate_begin(&r, 1, "A", "B");
+    raw_context(&r, 0x20, 1, 0, CT_CLASS, none);
+    raw_associate_end(&r, 16384);
+    assert_false(dv_associate_check(r.at, r.n, &why));
+    assert_non_null(strstr(why, "no transfer syntax"));
+    raw_associate_begin(&r, 1, "A", "B");
+    raw_context(&r, 0x20, 1, 0, CT_CLASS, empty);
+    raw_associate_end(&r, 16384);
+    assert_false(dv_associate_check(r.at, r.n, &why));
+    raw_associate_begin(&r, 1, "A", "B");
+    raw_context(&r, 0x20, 1, 0, CT_CLASS, one);
+    raw_context(&r, 0x21, 3, 0, NULL, one);
+    raw_associate_end(&r, 16384);
+    assert_false(dv_associate_check(r.at, r.n, &why));
+    raw_associate_begin(&r, 1, "", "B");
+    raw_context(&r, 0x20, 1, 0, CT_CLASS, one);
+    raw_associate_end(&r, 16384);
+    assert_false(dv_associate_check(r.at, r.n, &why));
+    assert_non_null(strstr(why, "blank"));
+    raw_associate_begin(&r, 1, "A", "B");
+    r.at[74] = 0x11; /* the application context */
+    raw_context(&r, 0x20, 1, 0, CT_CLASS, one);
+    raw_associate_end(&r, 16384);
+    assert_false(dv_associate_check(r.at, r.n, &why));
+    assert_non_null(strstr(why, "application context"));
+    raw_associate_begin(&r, 1, "A", "B");
+    raw_context(&r, 0x20, 1, 0, CT_CLASS, one);
+    raw_bytes(&r, "\x50\0\0\x0b\x56\0\0\7\0\x09" "1.2\0\1", 15); /* extended negotiation, its UID longer than the item */
+    raw_pdu_end(&r, 0);
+    assert_false(dv_associate_check(r.at, r.n, &why));
+    r.at[r.n - 6] = 3;
+    assert_true(dv_associate_check(r.at, r.n, &why));
+}
+
 static void more_than_128_contexts_are_refused(void **state)
 {
     static raw r;
@@ -196,6 +238,7 @@ int main(void)
         cmocka_unit_test(a_writer_that_is_full_says_so),
         cmocka_unit_test(the_first_bytes_tell_dicom_from_the_rest),
         cmocka_unit_test(no_cut_or_flip_of_an_association_request_is_read_past_its_end),
+        cmocka_unit_test(what_dcmtk_leaks_memory_on_is_refused),
         cmocka_unit_test(more_than_128_contexts_are_refused),
     };
 
