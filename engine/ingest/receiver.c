@@ -300,6 +300,24 @@ static void leave(void *user, dv_caller *caller)
     caller->user = NULL;
 }
 
+bool dv_receiver_expect(dv_receiver *r, dv_text slug, dv_caller *caller, dv_error *err)
+{
+    dv_db *db = dv_catalog_reader(r->o.catalog, err);
+    guest *g = db ? calloc(1, sizeof *g) : NULL;
+    if (!g)
+        return db ? dv_fail(err, DV_ERR_MEMORY, "no memory for what %.*s sends", DV_ARG(slug)) : false;
+    dv_arena_init(&g->arena, 2048);
+    if (!dv_peer_get(db, slug, &g->arena, &g->peer, &g->known, err)) {
+        dv_arena_free(&g->arena);
+        free(g);
+        return false;
+    }
+    g->warn_on_change = g->known && setting_on(g->peer.settings, "warn_on_change");
+    g->fail_on_hold = g->known && setting_on(g->peer.settings, "fail_on_hold");
+    caller->user = g;
+    return true;
+}
+
 dv_scp_callbacks dv_receiver_callbacks(dv_receiver *r)
 {
     return (dv_scp_callbacks){.user = r,

@@ -23,6 +23,9 @@ dv_receiver *dv_receiver_new(const dv_receiver_options *options, dv_error *err);
 void dv_receiver_free(dv_receiver *r);
 /* For dv_scp_start. */
 dv_scp_callbacks dv_receiver_callbacks(dv_receiver *r);
+/* Before a C-GET: what the peer SLUG sends over an association of ours is taken as if it had called us; sets CALLER->user. The callback
+ * `leave` ends it. */
+bool dv_receiver_expect(dv_receiver *r, dv_text slug, dv_caller *caller, dv_error *err);
 /* Changes what OPTIONS said, while associations are open: for the next association and the next instance. */
 void dv_receiver_adjust(dv_receiver *r, bool any_called, bool allow_any, int64_t low_water);
 /* True when the free space is under low_water: senders get A700. */
