@@ -223,7 +223,7 @@ static bool turn_bad(dv_intake *in, const dv_error *why, dv_error *err)
 {
     snprintf(in->bad, sizeof in->bad, "%.255s", why->message);
     in->phase = PHASE_BAD;
-    in->object = dv_object_begin(in->passage.ingest->store, DV_QUARANTINE, err);
+    in->object = dv_object_begin(in->passage.ingest->store, DV_QUARANTINE, (dv_text){0}, err);
     uint8_t nothing[DV_SHA256_BYTES];
     dv_file_meta meta = {.sop_class = in->arrival.sop_class,
                          .sop_instance = in->arrival.sop_instance,

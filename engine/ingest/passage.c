@@ -243,7 +243,7 @@ dv_object *dv_passage_object(dv_passage *p, int spool, dv_error *err)
     const uint64_t *spool_at = NULL;
     if (spool >= 0 && !spool_offsets(p, &spans, &spool_at, err))
         return NULL;
-    dv_object *o = dv_object_begin(p->ingest->store, store ? DV_OBJECTS : DV_QUARANTINE, err);
+    dv_object *o = dv_object_begin(p->ingest->store, store ? DV_OBJECTS : DV_QUARANTINE, p->study_uid, err);
     if (o && !dv_object_head_at(o, &meta, &note, &spans, spool, spool_at, p->received_hash, err)) {
         dv_object_drop(o);
         o = NULL;

@@ -20,13 +20,23 @@ static bool take_apart(const char *path, char study[72], char sop[72], char hex[
            !dv_text_copy((dv_text){before + 1, DV_SEAL_HEX}, hex, DV_SEAL_HEX); /* cut at 16 digits */
 }
 
+/* DV_AREAS: of none. */
+static int area_of(const char *path)
+{
+    int a = 0;
+    for (size_t n = 0; a < DV_AREAS; a++)
+        if (n = strlen(dv_area_name[a]), strncmp(path, dv_area_name[a], n) == 0 && path[n] == '/')
+            break;
+    return a;
+}
+
 bool dv_store_move(dv_store *store, const char *path, dv_area area, dv_stored *done, dv_error *err)
 {
     char study[72], sop[72], hex[DV_SEAL_HEX], to[DV_STORE_PATH];
-    dv_area from = area == DV_OBJECTS ? DV_QUARANTINE : DV_OBJECTS;
+    int from = area_of(path);
+    if (from == DV_AREAS || from == (int)area || !take_apart(path, study, sop, hex))
+        return dv_fail(err, DV_ERR_INTERNAL, "%s is no object that can be moved to %s", path, dv_area_name[area]);
     size_t head = strlen(dv_area_name[from]) + 1;
-    if (strncmp(path, dv_area_name[from], head - 1) != 0 || !take_apart(path, study, sop, hex))
-        return dv_fail(err, DV_ERR_INTERNAL, "%s is no object of %s", path, dv_area_name[from]);
     int fd = openat(store->area[from], path + head, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return dv_fail_errno(err, "cannot open %s", path);

@@ -77,7 +77,7 @@ static dv_object *make(dv_store *store, dv_error *err)
     return NULL;
 }
 
-dv_object *dv_object_begin(dv_store *store, dv_area area, dv_error *err)
+dv_object *dv_object_begin(dv_store *store, dv_area area, dv_text study, dv_error *err)
 {
     if (!dv_store_ready(store, err))
         return NULL;
@@ -96,9 +96,7 @@ dv_object *dv_object_begin(dv_store *store, dv_area area, dv_error *err)
     o->written = o->pushed = o->seal_at = 0;
     o->seal = (dv_seal){.version = DV_SEAL_VERSION};
     o->next = NULL;
-    o->fd = openat(store->area[area], ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0640);
-    if (o->fd < 0)
-        dv_fail_errno(err, "cannot begin an object in %s/%s", store->folder, dv_area_name[area]);
+    o->fd = dv_place_open(store, area, study, err);
     if (o->fd < 0 || !dv_sha256_begin(o->header_sha, err) || !dv_sha256_begin(o->body_sha, err)) {
         dv_object_drop(o);
         return NULL;
@@ -426,7 +424,8 @@ bool dv_object_finish(dv_object *o, dv_text study, dv_text sop, dv_stored *out, 
     }
     if (ok) {
         DV_FAIL_POINT("store.synced");
-        posix_fadvise(o->fd, 0, 0, POSIX_FADV_DONTNEED); /* the page cache is the catalog's */
+        if (o->pushed) /* a large one shall not push the rest out of the page cache */
+            posix_fadvise(o->fd, 0, 0, POSIX_FADV_DONTNEED);
         memcpy(out->received_hash, o->seal.received_hash, DV_SHA256_BYTES);
         memcpy(out->header_hash, o->seal.header_hash, DV_SHA256_BYTES);
         memcpy(out->body_hash, o->seal.body_hash, DV_SHA256_BYTES);

@@ -16,7 +16,7 @@
 #define XFS_SUPER_MAGIC 0x58465342
 #endif
 
-const char *const dv_area_name[DV_AREAS] = {"objects", "quarantine"};
+const char *const dv_area_name[DV_AREAS] = {"objects", "quarantine", "versions"};
 
 /* ---- open and close ---- */
 
@@ -66,7 +66,7 @@ static bool open_area(dv_store *store, int a, dv_error *err)
     return true;
 }
 
-/* The two folders, when they are new. */
+/* The areas' folders, when they are new. */
 static bool sync_data_folder(const char *folder, dv_error *err)
 {
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -87,14 +87,17 @@ dv_store *dv_store_open(const char *folder, dv_error *err)
     pthread_mutex_init(&store->lock, NULL);
     pthread_mutex_init(&store->make_lock, NULL);
     pthread_mutex_init(&store->sync_lock, NULL);
-    store->area[DV_OBJECTS] = store->area[DV_QUARANTINE] = -1;
-    struct stat objects, quarantine;
-    bool ok = open_area(store, DV_OBJECTS, err) && open_area(store, DV_QUARANTINE, err);
-    if (ok && (fstat(store->area[DV_OBJECTS], &objects) != 0 || fstat(store->area[DV_QUARANTINE], &quarantine) != 0))
-        ok = dv_fail_errno(err, "cannot look at %s", folder);
-    if (ok && objects.st_dev != quarantine.st_dev)
-        ok = dv_fail(err, DV_ERR_CONFIG,
-                     "objects/ and quarantine/ in %s are on different file systems; put them on one", folder);
+    struct stat at[DV_AREAS];
+    bool ok = true;
+    for (int a = 0; a < DV_AREAS; a++)
+        store->area[a] = -1;
+    for (int a = 0; ok && a < DV_AREAS; a++) {
+        ok = open_area(store, a, err) &&
+             (fstat(store->area[a], &at[a]) == 0 || dv_fail_errno(err, "cannot look at %s", folder));
+        if (ok && at[a].st_dev != at[0].st_dev)
+            ok = dv_fail(err, DV_ERR_CONFIG, "%s/ and %s/ in %s are on different file systems; put them on one",
+                         dv_area_name[0], dv_area_name[a], folder);
+    }
     ok = ok && sync_data_folder(folder, err);
     if (!ok || !dv_place_resume(store, err)) {
         dv_store_close(store);
@@ -184,9 +187,27 @@ bool dv_store_remove(dv_store *store, const char *path, dv_error *err)
                            : dv_fail_errno(err, "cannot remove %s", path);
 }
 
+bool dv_store_has(const dv_store *store, const char *path)
+{
+    int area;
+    const char *rest;
+    return split_path(path, &area, &rest, NULL) && faccessat(store->area[area], rest, F_OK, 0) == 0;
+}
+
+void dv_store_uncache(const dv_store *store, const char *path)
+{
+    int area;
+    const char *rest;
+    int fd = split_path(path, &area, &rest, NULL) ? openat(store->area[area], rest, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0)
+        return;
+    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    close(fd);
+}
+
 /* ---- the walk ---- */
 
-enum { LEVELS = 6, TIME_LEVELS = 4 }; /* YYYY MM DD HHM STUDY file */
+enum { LEVELS = TIME_LEVELS + 2 }; /* YYYY MM DD HHM STUDY file */
 
 typedef struct walk {
     int area;

@@ -2,6 +2,7 @@
  *
  *   DATA/objects/2026/11/24/215/STUDY/SOP.<16 hex of the seal's SHA-256>.dcm    ten-minute folders, UTC: 215 is 21:50 to 21:59
  *   DATA/quarantine/...                                                         the same, the dataset as received
+ *   DATA/versions/...                                                           the same: not in force (any more), see ingest/again.h
  *
  *   one object   preamble "DICM" File Meta ............................ header (stored) .... body
  *                               (0002,0100) DV_PRIVATE_UID
@@ -29,10 +30,10 @@
 
 typedef struct dv_store dv_store;
 typedef struct dv_object dv_object;
-typedef enum dv_area { DV_OBJECTS, DV_QUARANTINE } dv_area;
+typedef enum dv_area { DV_OBJECTS, DV_QUARANTINE, DV_VERSIONS } dv_area;
 
-/* FOLDER is the data directory; makes objects/ and quarantine/. A file system without O_TMPFILE is refused by its name, and so are the two on
- * different file systems (CONFIG). */
+/* FOLDER is the data directory; makes objects/, quarantine/ and versions/. A file system without O_TMPFILE is refused by its name, and so are
+ * the three on different file systems (CONFIG). */
 dv_store *dv_store_open(const char *folder, dv_error *err);
 void dv_store_close(dv_store *store);
 /* False after a failed fsync, with the reason. */
@@ -46,7 +47,8 @@ typedef struct dv_object_note {
     dv_text received_header; /* header as received, without bulk; absent when the stored header is the same */
 } dv_object_note;
 
-dv_object *dv_object_begin(dv_store *store, dv_area area, dv_error *err);
+/* An unnamed file in the folder of STUDY (the received UID; absent: not known yet), where its name will be: near its like on the disk. */
+dv_object *dv_object_begin(dv_store *store, dv_area area, dv_text study, dv_error *err);
 /* A second unnamed file of the same store, for bulk values that come before the header is complete. The caller closes it. -1 on failure. */
 int dv_store_spool(dv_store *store, dv_error *err);
 /* Preamble, meta (META's private fields are ours) and the header SPANS (NULL: deflated, all comes as body); bulk spans are copied from SPOOL
@@ -77,7 +79,8 @@ void dv_object_set_area(dv_object *o, dv_area area);
 void dv_object_drop(dv_object *o);
 /* Removes a stored file (a duplicate that lost the race). PATH as in dv_stored. */
 bool dv_store_remove(dv_store *store, const char *path, dv_error *err);
-/* Links a stored file at the same place of AREA, durably, and removes the old name. DONE->path becomes the new one; the rest stays. */
+/* Links a stored file in this moment's folder of AREA, another one than it is in, durably, and removes the old name. DONE->path becomes the new
+ * one; the rest stays. */
 bool dv_store_move(dv_store *store, const char *path, dv_area area, dv_stored *done, dv_error *err);
 
 /* What a stored file says of itself. Fields in ARENA. */
@@ -96,6 +99,10 @@ bool dv_store_read_seal(const uint8_t *bytes, size_t len, dv_arena *arena, dv_se
 /* Reads PATH (relative) again and compares its name, length and hashes with its seal, and the hashes and (unless 0) bytes of ROW when not NULL.
  * No DICOM is parsed for it. DV_ERR_HASH says which part differs; NOT_FOUND when the file is missing. */
 bool dv_store_verify(dv_store *store, const char *path, const dv_stored *row, dv_error *err);
+/* Takes PATH out of the page cache, as far as it is on the disk: so that verifying reads the disk, and leaves the cache to others. */
+void dv_store_uncache(const dv_store *store, const char *path);
+/* Is there a file PATH (relative)? */
+bool dv_store_has(const dv_store *store, const char *path);
 /* Every file of AREA in ten-minute folders not older than SINCE's (wall us, 0: all), in order of name. EACH gets the relative path, and ends
  * the walk by false, which is returned with its ERR. */
 bool dv_store_each(dv_store *store, dv_area area, int64_t since,

@@ -7,14 +7,14 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { DV_AREAS = 2, DV_STORE_PATH = 512 };
+enum { DV_AREAS = 3, DV_STORE_PATH = 512, TIME_LEVELS = 4 /* YYYY MM DD HHM */ };
 
 struct dv_folder; /* a folder that is known to be durable */
 
 struct dv_store {
     /* set once */
     char *folder;
-    int area[DV_AREAS]; /* objects/, quarantine/ */
+    int area[DV_AREAS]; /* objects/, quarantine/, versions/ */
     bool logs_names;    /* an fsync of a file brings its new name with it */
 
     atomic_llong slot; /* the latest ten-minute folder used, in ten minutes since 1970 */
@@ -44,6 +44,8 @@ void dv_store_fail(dv_store *store, const dv_error *why);
 
 /* UID as a name of a file or folder: itself when it is a valid one, else "x" and 32 hex of its hash. */
 bool dv_place_name(dv_text uid, char out[72], dv_error *err);
+/* An unnamed file for an object of STUDY, in this moment's folder of it, which is made. STUDY absent: in the area's own. -1 on failure. */
+int dv_place_open(dv_store *store, dv_area area, dv_text study, dv_error *err);
 /* Gives FD the first free name "STUDY/SOP.HEX.dcm", "...HEX-2.dcm" ... in this moment's folder. PATH (relative to the
  * data directory) is the name. *EXISTS: the name number N (from 1) is taken already, nothing was linked; look at it,
  * and call again with N + 1. */

@@ -65,7 +65,7 @@ static inline dv_object *written(dv_area area, const dv_object_note *note, size_
     dv_spans spans = {&span, 1, HEADER};
     uint8_t hash[DV_SHA256_BYTES];
     dv_text received = note->received_header.at ? note->received_header : (dv_text){(const char *)header_bytes, HEADER};
-    dv_object *o = dv_object_begin(store, area, e);
+    dv_object *o = dv_object_begin(store, area, DV_TEXT("1.2.3"), e);
     if (!o || !dv_sha256_of(received.at, received.len, hash, e) || !dv_object_head(o, &m, note, &spans, -1, hash, e)) {
         dv_object_drop(o);
         return NULL;

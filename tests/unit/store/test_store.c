@@ -177,7 +177,7 @@ static void bulk_values_come_from_the_spool_into_their_place(void **state)
     for (int turn = 0; turn < 2; turn++) {
         dv_stored s;
         dv_map map;
-        dv_object *o = dv_object_begin(store, DV_OBJECTS, &err);
+        dv_object *o = dv_object_begin(store, DV_OBJECTS, DV_TEXT("1.2.3"), &err);
         assert_true(turn ? dv_object_head_at(o, &m, &plain_note, &spans, spool, swapped, hash, &err)
                          : dv_object_head(o, &m, &plain_note, &spans, spool, hash, &err));
         assert_true(dv_object_body(o, "pixels", 6, &err));
@@ -197,7 +197,7 @@ static void bulk_values_come_from_the_spool_into_their_place(void **state)
         assert_memory_equal(ds + 10 + 2 * BULK, "tailpixels", 10);
         dv_map_close(&map);
     }
-    dv_object *o = dv_object_begin(store, DV_OBJECTS, &err);
+    dv_object *o = dv_object_begin(store, DV_OBJECTS, DV_TEXT("1.2.3"), &err);
     assert_false(dv_object_head(o, &m, &plain_note, &spans, -1, hash, &err));
     dv_object_drop(o);
     close(spool);
@@ -212,7 +212,7 @@ static void a_deflated_dataset_is_all_body(void **state)
     uint8_t hash[32];
     m.transfer_syntax = DV_TEXT("1.2.840.10008.1.2.1.99");
     assert_true(dv_sha256_of("the header, inflated", 20, hash, &err));
-    dv_object *o = dv_object_begin(store, DV_OBJECTS, &err);
+    dv_object *o = dv_object_begin(store, DV_OBJECTS, DV_TEXT("1.2.3"), &err);
     assert_true(dv_object_head(o, &m, &plain_note, NULL, -1, hash, &err));
     assert_true(dv_object_body(o, "deflated bytes", 14, &err));
     assert_true(dv_object_finish(o, DV_TEXT("1.2.3"), DV_TEXT("1.2.3.4"), &s, &err));
@@ -226,7 +226,7 @@ static void a_dropped_object_leaves_nothing(void **state)
     assert_non_null(o);
     dv_object_drop(o);
     dv_object_drop(NULL);
-    o = dv_object_begin(store, DV_OBJECTS, &err);
+    o = dv_object_begin(store, DV_OBJECTS, DV_TEXT("1.2.3"), &err);
     dv_stored s;
     assert_false(dv_object_finish(o, DV_TEXT("1.2"), DV_TEXT("1.3"), &s, &err)); /* without a head */
     assert_int_equal(files(DV_OBJECTS), 0);
