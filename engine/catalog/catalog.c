@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "catalog/lists.h"
 #include "catalog/schema.h"
 
 #include <errno.h>
@@ -81,6 +82,8 @@ struct dv_catalog {
     int64_t reconnects;
     bool warned;      /* that checkpoints fail */
     int64_t retry_at; /* length of the log at which a checkpoint is tried again */
+
+    bool unlisted; /* the keeper's: studies could not be listed, and that was said */
 
     /* under readers_lock */
     pthread_mutex_t readers_lock;
@@ -369,9 +372,22 @@ static bool keeper_waits(dv_catalog *cat)
     return go_on;
 }
 
+/* Full chunks of studies are listed for searches, in turns of its own. What fails is tried again after the next write. */
+static void list_studies(dv_catalog *cat)
+{
+    dv_error err;
+    bool done = false;
+    while (!done && dv_lists_work(cat, &done, &err))
+        ;
+    if (!done && !cat->unlisted && err.code != DV_ERR_CANCELLED && err.code != DV_ERR_LOCKED)
+        dv_warn("catalog", "studies cannot be listed for searches, which go slowly until they are: %s", err.message);
+    cat->unlisted = !done;
+}
+
 static void *keeper(void *user)
 {
     dv_catalog *cat = user;
+    list_studies(cat);
     for (bool go_on = true; go_on;) {
         go_on = keeper_waits(cat);
         member m = {.work = NULL}, *group;
@@ -381,6 +397,8 @@ static void *keeper(void *user)
         atomic_store(&cat->long_log, false);
         hand_over(cat);
         sem_destroy(&m.turn);
+        if (go_on)
+            list_studies(cat);
     }
     return NULL;
 }

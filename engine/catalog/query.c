@@ -76,40 +76,68 @@ static bool read_study(const dv_rows *r, dv_arena *a, void *row)
     return ok;
 }
 
-static bool study_page(dv_db *db, const dv_study_query *q, int64_t before, int limit, page *p, dv_error *err)
+static bool study_page(dv_db *db, const dv_study_query *q, const dv_study_part *part, int limit, page *p, dv_error *err)
 {
     dv_arena arena;
     dv_arena_init(&arena, 0);
     dv_sql sql = {.arena = &arena};
-    bool ok = dv_study_sql(q, before, limit, &sql, err) &&
+    bool ok = dv_study_sql(q, part, limit, &sql, err) &&
               fill(p, dv_db_query_values(db, err, sql.text.at, sql.values, sql.count), read_study, err);
     dv_buffer_free(&sql.text);
     dv_arena_free(&arena);
     return ok;
 }
 
+/* What of PART is asked by one statement is taken off it. */
+static dv_study_part take_off(dv_study_part *part)
+{
+    dv_study_part now = *part;
+    if (part->ids) {
+        now.count = part->count < DV_PART_IDS ? part->count : DV_PART_IDS;
+        part->ids += now.count;
+        part->count -= now.count;
+    }
+    return now;
+}
+
+/* The matches of PART, LEFT at most, to EACH. *LEFT 0: enough. */
+static bool each_of_part(dv_db *db, const dv_study_query *q, dv_study_part part, int *left, page *p,
+                         bool (*each)(void *user, const dv_study_row *row), void *user, dv_error *err)
+{
+    for (bool more = true; more && *left > 0 && (!part.ids || part.count);) {
+        int want = *left < PAGE ? *left : PAGE;
+        dv_study_part now = take_off(&part);
+        if (!study_page(db, q, &now, want, p, err))
+            return false;
+        const dv_study_row *rows = (const dv_study_row *)(const void *)p->rows;
+        for (size_t i = 0; i < p->count; i++) {
+            part.high = rows[i].id; /* of a range: the next page lies below */
+            --*left;
+            if (!each(user, &rows[i])) {
+                *left = 0;
+                break;
+            }
+        }
+        more = part.ids || p->count == (size_t)want;
+    }
+    return true;
+}
+
 bool dv_query_studies(dv_db *db, const dv_study_query *q, bool (*each)(void *user, const dv_study_row *row), void *user,
                       dv_error *err)
 {
     page p;
+    dv_arena arena;
     page_begin(&p, sizeof(dv_study_row));
+    dv_arena_init(&arena, 0);
     int left = q->limit > 0 ? q->limit : 100;
-    int64_t before = q->after;
-    bool ok = true;
-    for (bool more = true; ok && more && left > 0;) {
-        int want = left < PAGE ? left : PAGE;
-        ok = study_page(db, q, before, want, &p, err);
-        const dv_study_row *rows = (const dv_study_row *)(const void *)p.rows;
-        more = ok && p.count == (size_t)want;
-        for (size_t i = 0; ok && i < p.count; i++) {
-            before = rows[i].id;
-            if (!each(user, &rows[i])) {
-                more = false;
-                break;
-            }
-        }
-        left -= want;
+    dv_parts *parts = dv_parts_open(db, q, q->after, &arena, err);
+    bool ok = parts != NULL;
+    for (bool end = false; ok && !end && left > 0;) {
+        dv_study_part part;
+        ok = dv_parts_next(parts, &part, &end, err) && (end || each_of_part(db, q, part, &left, &p, each, user, err));
     }
+    dv_arena_free(&arena);
     dv_arena_free(&p.arena);
     return ok;
 }

@@ -1,7 +1,8 @@
 /* query.h: what the catalog is asked: study search, the keys of C-FIND, one instance's story, what is in quarantine.
  *
  * Rows are fetched by pages and copied before EACH sees them: however slow EACH is, no read is held open meanwhile, and it may write.
- * Every search goes by an index, but for text that begins with a wildcard: that walks the studies, newest first.
+ * Studies come newest first. Few candidates are found by an index, many by lists that are intersected (catalog/lists.h), so that a page costs
+ * the same however many match; the newest studies, up to 8192, are walked.
  * Threads   with the caller's read connection. */
 #ifndef DV_CATALOG_QUERY_H
 #define DV_CATALOG_QUERY_H

@@ -1,4 +1,4 @@
-/* A study query as SQL: which conditions, which index is to choose the way, in which order. */
+/* A study query as SQL. */
 #include "catalog/fold.h"
 #include "catalog/query_internal.h"
 
@@ -7,7 +7,7 @@
 static void add_value(dv_sql *sql, dv_value v)
 {
     if (sql->count == DV_QUERY_VALUES) {
-        sql->text.failed = true; /* cannot be: the longest query has 24 */
+        sql->text.failed = true; /* cannot be: the longest query has 24, and 32 ids */
         return;
     }
     sql->values[sql->count++] = v;
@@ -54,8 +54,8 @@ static dv_text like_of(dv_arena *a, dv_text pattern)
     return (dv_text){out, n};
 }
 
-/* The first text behind all that begin with PREFIX: the last code point that there is follows. */
-static dv_text behind(dv_arena *a, dv_text prefix)
+/* The last code point that there is follows. */
+dv_text dv_sql_behind(dv_arena *a, dv_text prefix)
 {
     char *out = dv_arena_alloc(a, prefix.len + 4);
     if (!out)
@@ -65,20 +65,24 @@ static dv_text behind(dv_arena *a, dv_text prefix)
     return (dv_text){out, prefix.len + 4};
 }
 
-void dv_sql_match(dv_sql *sql, const char *const *columns, size_t count, dv_text pattern)
+size_t dv_sql_literal(dv_text pattern)
 {
     size_t star = dv_text_find(pattern, '*'), mark = dv_text_find(pattern, '?');
-    size_t literal = star < mark ? star : mark;
+    return star < mark ? star : mark;
+}
+
+void dv_sql_match(dv_sql *sql, const char *const *columns, size_t count, dv_text pattern)
+{
+    size_t literal = dv_sql_literal(pattern);
     if (literal == pattern.len) {
         dv_sql_equal(sql, columns, count, pattern);
-        sql->keyed = true;
         return;
     }
     dv_text prefix = {pattern.at, literal};
-    bool prefix_only = literal + 1 == pattern.len && star == literal;
+    bool prefix_only = literal + 1 == pattern.len && pattern.at[literal] == '*';
     if (prefix_only && literal == 0)
         return; /* "*" matches all (PS3.4 C.2.2.2.4) */
-    dv_text end = behind(sql->arena, prefix), like = like_of(sql->arena, pattern);
+    dv_text end = dv_sql_behind(sql->arena, prefix), like = like_of(sql->arena, pattern);
     if (!end.at || !like.at)
         sql->text.failed = true;
     dv_sql_and(sql);
@@ -98,7 +102,6 @@ void dv_sql_match(dv_sql *sql, const char *const *columns, size_t count, dv_text
         dv_buffer_string(&sql->text, ")");
     }
     dv_buffer_string(&sql->text, ")");
-    sql->keyed = sql->keyed || literal > 0;
 }
 
 /* ---- the study query ---- */
@@ -111,27 +114,33 @@ static bool is_date(dv_text t)
     return t.len == 8;
 }
 
-static bool match_date(dv_sql *sql, dv_text date, dv_error *err)
+bool dv_sql_dates(dv_text date, dv_text *from, dv_text *to, dv_error *err)
 {
-    dv_text to, from = dv_text_split(date, '-', &to);
-    bool range = to.at != NULL;
-    if ((from.len && !is_date(from)) || (range && to.len && !is_date(to)) || (from.len == 0 && (!range || to.len == 0)))
+    *from = dv_text_split(date, '-', to);
+    bool range = to->at != NULL;
+    if ((from->len && !is_date(*from)) || (range && to->len && !is_date(*to)) ||
+        (from->len == 0 && (!range || to->len == 0)))
         return dv_fail(err, DV_ERR_VALUE,
                        "the study date '%.*s' is none; write 20240131, 20240101-20241231, 20240101- or -20241231",
                        DV_ARG(date));
-    if (from.len) {
-        dv_sql_and(sql);
-        dv_buffer_string(&sql->text, range ? "s.study_date >= " : "s.study_date = ");
-        dv_sql_text(sql, from);
-    }
+    if (!range)
+        *to = *from;
+    return true;
+}
+
+static bool match_date(dv_sql *sql, dv_text date, dv_error *err)
+{
+    dv_text from, to;
+    if (!dv_sql_dates(date, &from, &to, err))
+        return false;
+    dv_sql_and(sql);
+    /* no date is not an early date */
+    dv_buffer_string(&sql->text, from.len ? "COALESCE(s.study_date, '') >= " : "COALESCE(s.study_date, '') > ");
+    dv_sql_text(sql, from.len ? from : DV_TEXT(""));
     if (to.len) {
-        dv_sql_and(sql);
-        dv_buffer_string(&sql->text, "s.study_date <= ");
+        dv_buffer_string(&sql->text, " AND COALESCE(s.study_date, '') <= ");
         dv_sql_text(sql, to);
-        if (!from.len)
-            dv_buffer_string(&sql->text, " AND s.study_date > ''"); /* no date is not an early date */
     }
-    sql->keyed = true;
     return true;
 }
 
@@ -144,13 +153,13 @@ static void match_folded(dv_sql *sql, const char *const *columns, size_t count, 
         dv_sql_match(sql, columns, count, pattern);
 }
 
-bool dv_study_sql(const dv_study_query *q, int64_t before, int limit, dv_sql *sql, dv_error *err)
+/* Columns in COALESCE, which changes nothing: no database goes by an index of theirs then. */
+bool dv_study_sql(const dv_study_query *q, const dv_study_part *part, int limit, dv_sql *sql, dv_error *err)
 {
-    static const char *const patient[] = {"s.patient_key", "s.received_patient_key"};
-    static const char *const accession[] = {"s.accession_key", "s.received_accession_key"};
-    static const char *const uid[] = {"s.study_uid", "s.received_study_uid"};
-    static const char *const name[] = {"s.name_key"}, *const source[] = {"s.source"},
-                             *const modality[] = {"m.modality"};
+    static const char *const patient[] = {"COALESCE(s.patient_key, '')", "COALESCE(s.received_patient_key, '')"};
+    static const char *const accession[] = {"COALESCE(s.accession_key, '')", "COALESCE(s.received_accession_key, '')"};
+    static const char *const uid[] = {"COALESCE(s.study_uid, '')", "COALESCE(s.received_study_uid, '')"};
+    static const char *const name[] = {"COALESCE(s.name_key, '')"}, *const source[] = {"COALESCE(s.source, '')"};
     dv_buffer_string(
         &sql->text,
         "SELECT s.id, s.study_uid, s.received_study_uid, s.patient_id, s.received_patient_id, s.patient_name, "
@@ -158,33 +167,40 @@ bool dv_study_sql(const dv_study_query *q, int64_t before, int limit, dv_sql *sq
         " s.sex, s.accession, s.received_accession, s.study_date, s.study_time, s.description, s.modalities,"
         " s.series_count, s.instance_count, s.bytes, s.first_received, s.last_received, s.generation_first,"
         " s.generation_last, s.finding_count FROM studies s");
-    if (q->modality.len)
-        dv_buffer_string(&sql->text, " JOIN study_modalities m ON m.study = s.id");
+    dv_sql_and(sql);
+    if (part->ids) {
+        dv_buffer_string(&sql->text, "s.id IN (");
+        for (size_t i = 0; i < DV_PART_IDS; i++) { /* always as many, so that the text is the same */
+            dv_buffer_string(&sql->text, i ? ", " : "");
+            dv_sql_int(sql, i < part->count ? part->ids[i] : 0);
+        }
+        dv_buffer_string(&sql->text, ")");
+    } else {
+        dv_buffer_string(&sql->text, "s.id >= ");
+        dv_sql_int(sql, part->low);
+        dv_buffer_string(&sql->text, " AND s.id < ");
+        dv_sql_int(sql, part->high);
+    }
     match_folded(sql, patient, 2, q->patient_id);
     match_folded(sql, accession, 2, q->accession);
     match_folded(sql, name, 1, q->patient_name);
-    if (q->study_uid.len) {
+    if (q->study_uid.len)
         dv_sql_equal(sql, uid, 2, q->study_uid);
-        sql->keyed = true;
-    }
     if (q->study_date.len && !match_date(sql, q->study_date, err))
         return false;
-    if (q->modality.len)
-        dv_sql_equal(sql, modality, 1, q->modality);
+    if (q->modality.len) {
+        dv_sql_and(sql);
+        dv_buffer_string(&sql->text, "EXISTS (SELECT 1 FROM study_modalities m WHERE m.study = s.id AND m.modality = ");
+        dv_sql_text(sql, q->modality);
+        dv_buffer_string(&sql->text, ")");
+    }
     if (q->source.len)
         dv_sql_equal(sql, source, 1, q->source);
     if (q->flagged) {
         dv_sql_and(sql);
-        dv_buffer_string(&sql->text, "s.finding_count > 0");
+        dv_buffer_string(&sql->text, "COALESCE(s.finding_count, 0) > 0");
     }
-    /* "+" keeps a database from walking all studies by id because that gives the order for nothing */
-    const char *id = sql->keyed ? "+s.id" : q->modality.len ? "m.study" : "s.id";
-    if (before) {
-        dv_sql_and(sql);
-        dv_buffer_printf(&sql->text, "%s < ", id);
-        dv_sql_int(sql, before);
-    }
-    dv_buffer_printf(&sql->text, " ORDER BY %s DESC LIMIT ", id);
+    dv_buffer_string(&sql->text, " ORDER BY s.id DESC LIMIT ");
     dv_sql_int(sql, limit);
     return !sql->text.failed || dv_fail(err, DV_ERR_MEMORY, "no memory for a study query");
 }
