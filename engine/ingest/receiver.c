@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "catalog/peers.h"
+#include "ingest/commitment.h"
 
 #include <cjson/cJSON.h>
 #include <netdb.h>
@@ -26,7 +27,8 @@ typedef struct guest {
     dv_peer peer;
     bool known;
     bool unasked; /* the catalog was lost when it came: whoever it is, it gets A700 and may come again */
-    bool warn_on_change, fail_on_hold;
+    bool sends;   /* a destination may only echo and report commitments */
+    bool warn_on_change, fail_on_hold, commit_apart;
 } guest;
 
 typedef struct store {
@@ -104,12 +106,37 @@ static bool host_is(const char *host, const char *address)
     return same;
 }
 
+static bool is_callers(void *user, const char *host)
+{
+    return host_is(host, ((const dv_caller *)user)->address);
+}
+
 static bool setting_on(dv_text settings, const char *name)
 {
     cJSON *object = cJSON_ParseWithLength(settings.at ? settings.at : "", settings.len);
     bool on = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, name));
     cJSON_Delete(object);
     return on;
+}
+
+static bool whatever_host(void *user, const char *host)
+{
+    (void)user, (void)host;
+    return true;
+}
+
+/* Why nobody is known by that AE title at that address. */
+static void say_unknown(dv_db *db, const dv_caller *caller, dv_arena *arena)
+{
+    dv_peer other;
+    bool elsewhere = false;
+    if (dv_peer_calling(db, dv_text_of(caller->calling), whatever_host, NULL, arena, &other, &elsewhere, NULL) &&
+        elsewhere)
+        dv_warn("receiver", "%s calls from %s, but the peer %s is at %s", caller->calling, caller->address,
+                other.slug.at, other.host.at);
+    else
+        dv_warn("receiver", "%s at %s is no enabled peer; add it with 'drover peers add' or start with --allow-any",
+                caller->calling, caller->address);
 }
 
 static dv_admit admit(void *user, dv_caller *caller)
@@ -127,19 +154,15 @@ static dv_admit admit(void *user, dv_caller *caller)
     dv_arena_init(&g->arena, 2048);
     dv_text aet = dv_text_of(caller->calling);
     dv_db *db = dv_catalog_reader(r->o.catalog, &err);
-    if (!db || !dv_peer_by_aet(db, aet, &g->arena, &g->peer, &g->known, &err)) {
+    if (!db || !dv_peer_calling(db, aet, is_callers, caller, &g->arena, &g->peer, &g->known, &err)) {
         dv_error_log("receiver", "%s at %s is answered A700: %s", caller->calling, caller->address, err.message);
         g->known = false;
-        g->unasked = true;
+        g->sends = g->unasked = true;
         caller->user = g;
         return DV_ADMIT;
     }
-    if (g->known && !host_is(g->peer.host.at, caller->address)) {
-        if (!atomic_load_explicit(&r->allow_any, memory_order_relaxed))
-            dv_warn("receiver", "%s calls from %s, but the peer %s is at %s", caller->calling, caller->address,
-                    g->peer.slug.at, g->peer.host.at);
-        g->known = false;
-    }
+    bool allow_any = atomic_load_explicit(&r->allow_any, memory_order_relaxed);
+    g->sends = !g->known || allow_any || !dv_text_is(g->peer.direction, "DestinationOnly");
     if (g->known && !caller->tls && setting_on(g->peer.settings, "tls_only")) {
         dv_warn("receiver", "%s at %s calls without TLS, but the peer %s has tls_only", caller->calling,
                 caller->address, g->peer.slug.at);
@@ -147,16 +170,15 @@ static dv_admit admit(void *user, dv_caller *caller)
         free(g);
         return DV_ADMIT_UNKNOWN_CALLING;
     }
-    if (!g->known && !atomic_load_explicit(&r->allow_any, memory_order_relaxed)) {
-        dv_warn("receiver",
-                "%s at %s is no enabled source peer; add it with 'drover peers add' or start with --allow-any",
-                caller->calling, caller->address);
+    if (!g->known && !allow_any) {
+        say_unknown(db, caller, &g->arena);
         dv_arena_free(&g->arena);
         free(g);
         return DV_ADMIT_UNKNOWN_CALLING;
     }
     g->warn_on_change = g->known && setting_on(g->peer.settings, "warn_on_change");
     g->fail_on_hold = g->known && setting_on(g->peer.settings, "fail_on_hold");
+    g->commit_apart = g->known && setting_on(g->peer.settings, "commit_apart");
     caller->user = g;
     return DV_ADMIT;
 }
@@ -198,7 +220,7 @@ static bool accept_context(void *user, const dv_caller *caller, dv_text sop_clas
 {
     (void)user;
     const guest *g = caller->user;
-    if (!is_storage(sop_class))
+    if (!g->sends || !is_storage(sop_class))
         return false;
     if (g->known && g->peer.sop_classes.len && !listed(g->peer.sop_classes, sop_class))
         return false;
@@ -218,7 +240,8 @@ static void *store_begin(void *user, dv_caller *caller, const dv_store_request *
     guest *g = caller->user;
     dv_error err = {0};
     if (dv_receiver_disk_low(r)) {
-        dv_fail(&err, DV_ERR_DISK_FULL, "out of disk: less than %lld MB free", (long long)(atomic_load(&r->low_water) >> 20));
+        dv_fail(&err, DV_ERR_DISK_FULL, "out of disk: less than %lld MB free",
+                (long long)(atomic_load(&r->low_water) >> 20));
         answer_error(answer, &err);
         return NULL;
     }
@@ -289,10 +312,45 @@ static void store_lost(void *instance)
     free(s);
 }
 
+/* ---- storage commitment ---- */
+
+static uint16_t commit_asked(void *user, dv_caller *caller, const dv_commitment *request, bool *here)
+{
+    const dv_receiver *r = user;
+    const guest *g = caller->user;
+    return dv_commitments_take(r->o.commitments, caller, g->known ? g->peer.slug.at : "", g->commit_apart, request,
+                               here);
+}
+
+static bool commit_due(void *user, dv_caller *caller, dv_arena *arena, dv_commitment *report, int64_t *id)
+{
+    return dv_commitments_due(((const dv_receiver *)user)->o.commitments, caller, arena, report, id);
+}
+
+static void commit_delivered(void *user, dv_caller *caller, int64_t id, uint16_t status)
+{
+    dv_commitments_delivered(((const dv_receiver *)user)->o.commitments, caller, id, status);
+}
+
+/* Only the peer that was asked may say what it has. */
+static uint16_t commit_told(void *user, dv_caller *caller, const dv_commitment *report)
+{
+    const guest *g = caller->user;
+    if (!g->known) {
+        dv_warn("receiver", "%s at %s reports a commitment, and is no peer of ours", caller->calling, caller->address);
+        return 0x0124;
+    }
+    return dv_commitments_told(((const dv_receiver *)user)->o.commitments, caller->calling, report);
+}
+
+static const dv_commit_events commit_events = {commit_asked, commit_due, commit_delivered, commit_told};
+
 static void leave(void *user, dv_caller *caller)
 {
-    (void)user;
+    const dv_receiver *r = user;
     guest *g = caller->user;
+    if (r->o.commitments)
+        dv_commitments_left(r->o.commitments, caller);
     if (g) {
         dv_arena_free(&g->arena);
         free(g);
@@ -327,5 +385,6 @@ dv_scp_callbacks dv_receiver_callbacks(dv_receiver *r)
                               .store_data = store_data,
                               .store_end = store_end,
                               .store_lost = store_lost,
-                              .leave = leave};
+                              .leave = leave,
+                              .commit = r->o.commitments ? &commit_events : NULL};
 }

@@ -12,10 +12,11 @@ typedef struct dv_receiver_options {
     dv_ingest *ingest;
     dv_store *store;
     dv_catalog *catalog;
-    const char *aet;   /* the called AE title we answer to */
-    bool any_called;   /* ... or any */
-    bool allow_any;    /* any calling AE title and address */
-    int64_t low_water; /* bytes that must be free, 0: not looked at */
+    const char *aet;                    /* the called AE title we answer to */
+    bool any_called;                    /* ... or any */
+    bool allow_any;                     /* any calling AE title and address */
+    int64_t low_water;                  /* bytes that must be free, 0: not looked at */
+    struct dv_commitments *commitments; /* NULL: storage commitment is refused */
 } dv_receiver_options;
 
 /* Strings of OPTIONS are borrowed. */

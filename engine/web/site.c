@@ -177,6 +177,18 @@ bool dv_site_serve(dv_site *site, dv_error *err)
         return false;
     scp.more = more;
     dv_ingest_hooks(site->ingest, identify, notify, site);
+    dv_commitments_options commitments = {
+        .catalog = site->catalog,
+        .store = site->store,
+        .aet = dv_config_text(c, "dimse.aet"),
+        .tls = dv_site_tls(site),
+        .tries = (int)dv_config_int(c, "commitment.tries"),
+        .backoff_ms = (int)dv_config_int(c, "commitment.backoff_ms"),
+        .keep_days = (int)dv_config_int(c, "commitment.keep_days"),
+    };
+    if (!(site->commitments = dv_commitments_start(&commitments, err)))
+        return false;
+    receiver.commitments = site->commitments;
     if (!(site->receiver = dv_receiver_new(&receiver, err)))
         return false;
     dv_scp_callbacks callbacks = dv_receiver_callbacks(site->receiver);
@@ -243,6 +255,7 @@ void dv_site_close(dv_site *site)
     dv_arena_free(&site->listeners);
     atomic_store(&site->migrate, NULL);
     dv_migrate_stop(m);
+    dv_commitments_stop(site->commitments);
     dv_receiver_free(site->receiver);
     dv_ingest_free(site->ingest);
     if (site->rules)

@@ -8,6 +8,7 @@
 #define DV_WEB_SITE_H
 
 #include "base/config.h"
+#include "ingest/commitment.h"
 #include "ingest/ingest.h"
 #include "ingest/receiver.h"
 #include "migrate/migrate.h"
@@ -26,6 +27,7 @@ typedef struct dv_site {
     /* only while serving, else NULL */
     _Atomic(dv_migrate *) migrate;
     dv_receiver *receiver;
+    dv_commitments *commitments;
     dv_scp *scp;
     dv_tls *tls; /* of the listeners that have it; NULL: none does */
     dv_arena listeners;
