@@ -7,7 +7,7 @@
  *
  * The names of all points lie in a section of their own, so that `drover version --fail-points` lists exactly those that are compiled in:
  * tests/integration/test_faults_points.py kills each, and fails for one that it does not know. Failing calls of whole runs, those of the
- * libraries too, are made from outside: tests/integration/lib/faults.c. */
+ * libraries too, are made from outside: tests/integration/lib/faults.cc. */
 #ifndef DV_BASE_FAULT_H
 #define DV_BASE_FAULT_H
 

@@ -149,7 +149,8 @@ static bool upgrade(dv_db *db, dv_error *err)
 static bool mark_started(dv_catalog *cat, dv_error *err)
 {
     int64_t clean = 0, through = 0;
-    if (!site_int(cat->db, "clean_stop", 1, &clean, err) || !site_int(cat->db, "recovered_through", 0, &through, err))
+    /* a new catalog too has to look: there may be objects of one that is gone */
+    if (!site_int(cat->db, "clean_stop", 0, &clean, err) || !site_int(cat->db, "recovered_through", 0, &through, err))
         return false;
     atomic_store(&cat->recovered_through, through);
     cat->unclean = clean == 0;

@@ -33,7 +33,7 @@ bool dv_catalog_write(dv_catalog *cat, bool full, bool (*work)(dv_db *db, void *
 /* This thread's read connection; closed when the thread ends or the catalog closes (no other thread may use its own by then). NULL on
  * failure. Finish each result before the next write of the same thread: a held read blocks checkpoints. */
 dv_db *dv_catalog_reader(dv_catalog *cat, dv_error *err);
-/* True when the last stop was not clean: recovery has to look for objects without rows. */
+/* True when the last stop was not clean, or the catalog is new: recovery has to look for objects without rows. */
 bool dv_catalog_was_unclean(const dv_catalog *cat);
 /* Every object whose name was made before this wall time has its row, whatever happened since. Recovery lists the
  * folders from here on; 0: all of them. (Complete checkpoints move it on; it stands ten minutes before the last one, for objects

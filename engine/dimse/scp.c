@@ -135,6 +135,7 @@ static dv_heard handle(visit *v, dv_error *err)
     case DV_C_STORE_RQ:
         h = dv_take_store(&request, err);
         v->stores += h == DV_HEARD;
+        DV_FAIL_POINT("dimse.answered");
         return h;
     case DV_C_ECHO_RQ:
         return dv_take_refuse(&request, DV_STATUS_SUCCESS, NULL, err);

@@ -98,6 +98,9 @@ static dv_dataset *received_view(const dv_sealed *sealed, dv_dataset *stored, dv
     }
 }
 
+static const char conflict[] =
+    "the same SOPInstanceUID, Study or Patient is stored with other content; decide which one is right";
+
 static bool quarantine_bad(recovery *r, const char *path, dv_area area, const char *reason, dv_error *err)
 {
     dv_stored moved;
@@ -125,6 +128,24 @@ static bool quarantine_bad(recovery *r, const char *path, dv_area area, const ch
     r->bad++;
     dv_warn("recovery", "%s: %s; kept as %s", path, reason, moved.path);
     return dv_catalog_write(r->ingest->catalog, false, add_row, &w, err);
+}
+
+/* What the arbiter says no to is held, as when it had arrived: the object at PATH moves to quarantine. W's row is of it. */
+static bool hold(recovery *r, row_work *w, const char *path, const dv_sealed *sealed, dv_arena *arena, dv_error *err)
+{
+    dv_stored moved;
+    if (!dv_store_move(r->ingest->store, path, DV_QUARANTINE, &moved, err))
+        return false;
+    DV_FAIL_POINT("recovery.held");
+    w->quarantine = true;
+    w->row.path = dv_text_of(moved.path);
+    if (!dv_note_quarantined(sealed, &w->row, true, arena, &w->kept, err))
+        return false;
+    w->kept.reason = dv_text_of(conflict);
+    r->bad++;
+    dv_warn("recovery", "%s: %s; kept as %s", path, conflict, moved.path);
+    return dv_catalog_write(r->ingest->catalog, false, add_row, w, err) &&
+           (!w->duplicate || dv_store_remove(r->ingest->store, moved.path, err));
 }
 
 static bool recover_object(recovery *r, dv_area area, const char *path, dv_error *err)
@@ -168,10 +189,14 @@ static bool recover_object(recovery *r, dv_area area, const char *path, dv_error
         row->body_hash = sealed.body_hash;
         if (header)
             dv_row_fill(row, received, stored);
-        if (w.quarantine && !dv_note_quarantined(&sealed, row, header, &arena, &w.kept, &why))
+        if (w.quarantine && !dv_note_quarantined(&sealed, row, header, &arena, &w.kept, &why)) {
             ok = quarantine_bad(r, path, area, why.message, err);
-        else if ((ok = dv_catalog_write(r->ingest->catalog, false, add_row, &w, err)))
-            r->rows++;
+        } else {
+            if (w.quarantine && w.kept.reason.len == 0)
+                w.kept.reason = dv_text_of(conflict); /* its note is older than the arbiter's no */
+            ok = dv_catalog_write(r->ingest->catalog, false, add_row, &w, err);
+            r->rows += ok;
+        }
         DV_FAIL_POINT("recovery.row");
     }
     /* A second file of what has its row: it was never acknowledged as a row of its own. */
@@ -179,8 +204,8 @@ static bool recover_object(recovery *r, dv_area area, const char *path, dv_error
         ok = dv_store_remove(r->ingest->store, path, err);
     else if (ok && !w.quarantine && w.seen == DV_SEEN_IDENTICAL && w.id)
         ok = dv_store_remove(r->ingest->store, path, err);
-    else if (ok && !w.quarantine && w.seen != DV_SEEN_NEW && w.id)
-        ok = quarantine_bad(r, path, area, "the same SOPInstanceUID is stored with other content", err);
+    else if (ok && !w.quarantine && (w.seen == DV_SEEN_HEADER || w.seen == DV_SEEN_CONFLICT))
+        ok = hold(r, &w, path, &sealed, &arena, err);
     dv_arena_free(&arena);
     dv_map_close(&map);
     return ok;
@@ -205,8 +230,9 @@ bool dv_ingest_recover(dv_ingest *ingest, int64_t *count, dv_error *err)
         return false;
     DV_FAIL_POINT("recovery.listed");
     *count = r.rows;
-    dv_info("recovery", "%lld objects looked at, %lld rows made again, %lld to quarantine, %lld ms",
-            (long long)r.looked, (long long)r.rows, (long long)r.bad, (long long)(dv_mono_ms() - started));
+    if (r.looked)
+        dv_info("recovery", "%lld objects looked at, %lld rows made again, %lld to quarantine, %lld ms",
+                (long long)r.looked, (long long)r.rows, (long long)r.bad, (long long)(dv_mono_ms() - started));
     dv_catalog_recovered(ingest->catalog);
     return true;
 }
@@ -285,8 +311,7 @@ bool dv_ingest_discard(dv_ingest *ingest, int64_t id, dv_error *err)
     dv_arena arena;
     dv_arena_init(&arena, 0);
     kept_row row;
-    bool ok = read_row(ingest, id, &arena, &row, err) &&
-              dv_catalog_write(ingest->catalog, true, remove_row, &id, err);
+    bool ok = read_row(ingest, id, &arena, &row, err) && dv_catalog_write(ingest->catalog, true, remove_row, &id, err);
     DV_FAIL_POINT("ingest.discarding");
     ok = ok && dv_store_remove(ingest->store, row.path.at, err);
     dv_arena_free(&arena);

@@ -2,11 +2,13 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "catalog/query.h"
 #include "web/site.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -44,6 +46,12 @@ static const struct carried {
     {"attempts",
      "id, job, number, source, started_at, ended_at, status, asked, completed, failed, warned, arrived, error",
      "iiitiitiiiiit", "", true},
+    {"commitments",
+     "id, role, transaction_uid, peer, aet, called, address, state, asked_at, decided_at, ended_at, next_at, tries, "
+     "error, instances, failed",
+     "itttttttiiiiitii", "", true},
+    {"commitment_instances", "commitment, position, sop_class, sop_uid, reason", "iitti", "", false},
+    {"probes", "peer, probed_at, result", "tit", "", false},
 };
 
 enum { CHUNK = 500, MOST_COLUMNS = 32 };
@@ -167,10 +175,10 @@ static void remove_database(const char *path)
     }
 }
 
-/* NEW takes OLD's name; OLD and its log go to BEFORE. The log goes first: it must never stand beside another database. */
+/* FRESH takes OLD's name; OLD and its log go to BEFORE. A kill on the way leaves OLD as it was, or FRESH alone: dv_rebuild_finish goes on. */
 static bool exchange(const char *fresh, const char *old, const char *before, dv_error *err)
 {
-    static const char *const ends[] = {"-wal", "-shm", ""};
+    static const char *const ends[] = {"", "-wal", "-shm"};
     char from[4300], to[4300];
     struct stat st;
     snprintf(from, sizeof from, "%s-wal", fresh);
@@ -182,9 +190,43 @@ static bool exchange(const char *fresh, const char *old, const char *before, dv_
         snprintf(to, sizeof to, "%s%s", before, ends[i]);
         if (rename(from, to) != 0 && errno != ENOENT)
             return dv_fail_errno(err, "cannot rename %s to %s", from, to);
+        DV_FAIL_POINT("rebuild.renaming");
     }
-    DV_FAIL_POINT("rebuild.renaming");
     return rename(fresh, old) == 0 || dv_fail_errno(err, "cannot rename %s to %s; do it by hand", fresh, old);
+}
+
+/* The last NAME.before-TIME that an exchange made; false without one. */
+static bool last_before(const char *name, char *out, size_t size)
+{
+    char pattern[4300];
+    glob_t found = {0};
+    snprintf(pattern, sizeof pattern, "%s.before-*[0-9]", name);
+    bool ok = glob(pattern, 0, NULL, &found) == 0 && found.gl_pathc > 0 &&
+              dv_text_copy(dv_text_of(found.gl_pathv[found.gl_pathc - 1]), out, size);
+    globfree(&found);
+    return ok;
+}
+
+bool dv_rebuild_finish(const char *dsn, dv_error *err)
+{
+    char fresh[4250], before[4300], from[4310], to[4310];
+    struct stat st;
+    snprintf(fresh, sizeof fresh, "%s.new", dsn);
+    if (dv_db_is_postgres(dsn) || stat(dsn, &st) == 0 || stat(fresh, &st) != 0)
+        return true;
+    snprintf(from, sizeof from, "%s-wal", fresh);
+    if (stat(from, &st) == 0 && st.st_size > 0) { /* not filled to its end, and there was none before it */
+        remove_database(fresh);
+        return true;
+    }
+    for (int i = 0; i < 2 && last_before(dsn, before, sizeof before); i++) {
+        snprintf(from, sizeof from, "%s%s", dsn, i ? "-shm" : "-wal");
+        snprintf(to, sizeof to, "%s%s", before, i ? "-shm" : "-wal");
+        if (rename(from, to) != 0 && errno != ENOENT)
+            return dv_fail_errno(err, "cannot rename %s to %s", from, to);
+    }
+    dv_warn("catalog", "a rebuild was broken off when it was done; %s takes its place", fresh);
+    return rename(fresh, dsn) == 0 || dv_fail_errno(err, "cannot rename %s to %s", fresh, dsn);
 }
 
 static bool fill(dv_site *site, const char *dsn, const char *old_dsn, dv_rebuilt *out, dv_error *err)
@@ -218,7 +260,8 @@ bool dv_rebuild(const char *folder, const char *into, dv_rebuilt *out, dv_error 
     bool ok = dv_site_open_folder(&site, folder, NULL, err);
     if (ok) {
         dv_site_dsn(&site, old, sizeof old);
-        if (!into && dv_db_is_postgres(old))
+        ok = dv_rebuild_finish(old, err);
+        if (ok && !into && dv_db_is_postgres(old))
             ok = dv_fail(err, DV_ERR_USAGE,
                          "the catalog is PostgreSQL: give an empty database with --into, then name it as `database` in "
                          "drover.lua");

@@ -23,4 +23,7 @@ typedef struct dv_rebuilt {
 /* INTO NULL: in place (SQLite). */
 bool dv_rebuild(const char *folder, const char *into, dv_rebuilt *out, dv_error *err);
 
+/* Before the catalog DSN is opened: a rebuild that was killed between taking the old one away and giving the new one its name gets its end. */
+bool dv_rebuild_finish(const char *dsn, dv_error *err);
+
 #endif

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "web/rebuild.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -108,6 +109,8 @@ bool dv_site_open(dv_site *site, const char *folder, dv_config *flags, dv_error 
     if (!dv_site_open_folder(site, folder, flags, err))
         return false;
     dv_site_dsn(site, dsn, sizeof dsn);
+    if (!dv_rebuild_finish(dsn, err))
+        return false;
     site->catalog = dv_catalog_open(dsn, err);
     if (!site->catalog || !open_rules(site, err))
         return false;

@@ -1,11 +1,10 @@
 """The object is the truth, the row an index that can be made again: what a stop at the worst moments leaves, and what the next start makes of it."""
-import shutil
 import signal
 import sqlite3
 import subprocess
 
 from lib.catalog import Catalog
-from lib.scenario import Scenario, Drover, fail_points
+from lib.scenario import Scenario, Drover
 
 
 class Recovery(Scenario):
@@ -72,33 +71,3 @@ class Recovery(Scenario):
         self.assertEqual(len([p for p in (self.engine.data / "quarantine").rglob("*") if p.is_file()]), 1)
         self.assertEqual(self.send(*self.files), 0)
         self.whole()
-
-    def test_a_kill_at_each_named_point_loses_nothing_that_was_acknowledged(self):
-        hit, points = 0, fail_points(self)
-        for point in points:
-            with self.subTest(point):
-                shutil.rmtree(self.engine.data, ignore_errors=True)
-                self.engine.env = {"DROVER_FAIL": f"{point}:kill:3"}
-                try:
-                    self.begin(self.engine)
-                except AssertionError:
-                    pass  # the point lies on the way of starting
-                sent = self.send(*self.files) if self.engine.alive() else 1
-                died = not self.engine.alive() or self.waits_for_death(sent)
-                self.engine.env = None
-                if died:
-                    self.assertEqual(self.engine.process.wait(), -signal.SIGKILL, self.engine.said()[-500:])
-                    hit += 1
-                    self.again(self.engine)
-                    self.assertEqual(self.send(*self.files), 0)
-                self.whole()
-                self.engine.stop()
-        print(f"# {hit} of {len(points)} points lie on the way of C-STORE: {' '.join(points)}")
-        self.assertGreaterEqual(hit, 3)
-
-    def waits_for_death(self, sent):
-        """A sender that failed was cut off by a death that may not be seen yet."""
-        if sent == 0:
-            return False
-        self.wait("the engine to die", lambda: not self.engine.alive())
-        return True
