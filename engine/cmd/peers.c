@@ -25,6 +25,8 @@ static const dv_option peer_options[] = {
     {"tls-key", "FILE", "add: PEM of that certificate's key (default: in the same file)"},
     {"tls-insecure", NULL, "add: take any certificate of it (laboratory)"},
     {"replace", NULL, "add: change the peer when it is there"},
+    {"study", "UID", "commit: what it shall commit; a series or an instance too"},
+    {"wait", "SECONDS", "commit: for its report (default 60)"},
     DV_ASK_OPTIONS};
 
 /* The TLS options become settings. */
@@ -96,6 +98,8 @@ static int run_peers(const dv_args *args)
     if (strcmp(what, "list") == 0)
         return dv_ask_list(args, "peers.list", cJSON_CreateObject(), columns,
                            "no peers yet; add one: drover peers add SLUG --aet AE --host HOST --port N");
+    if (strcmp(what, "commit") == 0)
+        return dv_peers_commit(args);
     if (strcmp(what, "remove") == 0 && args->count == 2) {
         cJSON *a = cJSON_CreateObject();
         cJSON_AddStringToObject(a, "slug", args->value[1]);

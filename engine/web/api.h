@@ -8,6 +8,8 @@
 dv_handler dv_api_status;
 /* api_peers.c */
 dv_handler dv_api_peers_list, dv_api_peers_add, dv_api_peers_remove, dv_api_echo, dv_api_find;
+/* api_commitments.c */
+dv_handler dv_api_peers_commit, dv_api_commitments_list, dv_api_commitments_instances;
 /* api_archive.c */
 dv_handler dv_api_studies, dv_api_instances, dv_api_audit, dv_api_audit_by_rule, dv_api_verify, dv_api_ingest;
 /* api_quarantine.c */

@@ -1,9 +1,8 @@
 #include "base/clock.h"
 #include "catalog/peers.h"
 #include "dicom/json.h"
-#include "dimse/scu.h"
 #include "ingest/outbound.h"
-#include "web/api.h"
+#include "web/api_peers_internal.h"
 
 #include <stdio.h>
 
@@ -107,40 +106,49 @@ bool dv_api_peers_remove(dv_site *site, const cJSON *args, dv_reply *reply, dv_e
     return dv_catalog_write(site->catalog, true, remove_peer, (void *)(uintptr_t)slug, err);
 }
 
+bool dv_api_peer(dv_site *site, const char *slug, dv_arena *arena, dv_peer *out, dv_error *err)
+{
+    bool found = false;
+    dv_db *db = dv_catalog_reader(site->catalog, err);
+    return db && dv_peer_get(db, dv_text_of(slug ? slug : ""), arena, out, &found, err) &&
+           (found ||
+            dv_fail(err, DV_ERR_NOT_FOUND, "there is no peer '%s'; 'drover peers list' shows them", slug ? slug : ""));
+}
+
+dv_association *dv_api_call(dv_site *site, const dv_peer *peer, const dv_context_offer *offers, size_t count,
+                            bool keep_empty, int answer_ms, dv_error *err)
+{
+    dv_target to = {.host = peer->host.at,
+                    .port = (uint16_t)peer->port,
+                    .calling = dv_config_text(site->config, "dimse.aet"),
+                    .called = peer->aet.at,
+                    .answer_ms = answer_ms,
+                    .keep_empty = keep_empty};
+    dv_tls_files ours = dv_site_tls(site);
+    dv_association *a = NULL;
+    dv_tls *tls = NULL;
+    dv_peer_tls how;
+    dv_arena arena;
+    dv_arena_init(&arena, 512);
+    if (dv_peer_tls_of(peer->settings, &arena, &how, err) && dv_outbound_tls(&how, &ours, &tls, err)) {
+        to.tls = tls;
+        a = dv_associate(&to, offers, count, err);
+    }
+    dv_tls_free(tls);
+    dv_arena_free(&arena);
+    return a;
+}
+
 /* An association to the peer that ARGS name, offering SOP_CLASS. */
 static dv_association *associate(dv_site *site, const cJSON *args, const char *sop_class, int answer_ms, dv_error *err)
 {
-    const char *slug = dv_args_text(args, "peer");
     dv_arena arena;
-    dv_arena_init(&arena, 1024);
     dv_peer peer;
-    bool found = false;
-    dv_db *db = dv_catalog_reader(site->catalog, err);
-    bool ok = db && dv_peer_get(db, dv_text_of(slug ? slug : ""), &arena, &peer, &found, err);
-    if (ok && !found)
-        ok = dv_fail(err, DV_ERR_NOT_FOUND, "there is no peer '%s'; 'drover peers list' shows them", slug ? slug : "");
-    dv_association *a = NULL;
-    if (ok) {
-        dv_target to = {.host = peer.host.at,
-                        .port = (uint16_t)peer.port,
-                        .calling = dv_config_text(site->config, "dimse.aet"),
-                        .called = peer.aet.at,
-                        .answer_ms = answer_ms};
-        dv_context_offer offer = {.sop_class = sop_class};
-        dv_tls_files ours = dv_site_tls(site);
-        dv_peer_tls how;
-        dv_tls *tls = NULL;
-        if (dv_peer_tls_of(peer.settings, &arena, &how, err) && dv_outbound_tls(&how, &ours, &tls, err)) {
-            to.tls = tls;
-            a = dv_associate(&to, &offer, 1, err);
-        }
-        dv_tls_free(tls);
-        if (a && dv_accepted_syntax(a, sop_class).at == NULL) {
-            dv_fail(err, DV_ERR_PEER, "%s answers, but does not offer %s", slug, sop_class);
-            dv_release(a);
-            a = NULL;
-        }
-    }
+    dv_context_offer offer = {.sop_class = sop_class};
+    dv_arena_init(&arena, 1024);
+    dv_association *a = dv_api_peer(site, dv_args_text(args, "peer"), &arena, &peer, err)
+                            ? dv_api_call(site, &peer, &offer, 1, false, answer_ms, err)
+                            : NULL;
     dv_arena_free(&arena);
     return a;
 }
