@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# run.sh [--quick] [dataset|receive]: prints what docs/benchmarks.md records. Quiet machine, nothing beside it.
+# run.sh [--quick] [dataset|receive|scale]: prints what docs/benchmarks.md records. Quiet machine, nothing beside it.
 #
 #   dataset   index + 6 reads + 3 edits + write of a CT header, and the whole pipeline with 60 rules, against dcmdata; rounds in turn
 #   receive   C-STORE with everything on, against the floor programs, storescp +B and Orthanc, over 1 and 4 associations; rounds in turn
+#   scale     a catalog of 130,000 studies and 2 million instances on SQLite and on PostgreSQL: each kind of search, p50 and p99, one client
+#             (DROVER_SCALE="1300000 20000000" for the full size: 16 GB and 20 minutes a database)
 #
 # --quick: fewer instances and rounds, for a look. The peers are measured by measure_receivers.py and floor.cc of $DROVER_BENCH
 # (default ../shared/bench); without them `receive` is left out, and said so.
@@ -13,8 +15,8 @@ quick= only=
 for word in "$@"; do
     case "$word" in
     --quick) quick=yes ;;
-    dataset | receive) only=$word ;;
-    *) sed -n '2,8s/^# \{0,1\}//p' "$0"; [ "$word" = --help ] && exit 0; exit 2 ;;
+    dataset | receive | scale) only=$word ;;
+    *) sed -n '2,11s/^# \{0,1\}//p' "$0"; [ "$word" = --help ] && exit 0; exit 2 ;;
     esac
 done
 
@@ -57,5 +59,25 @@ bench_receive() {
         --server-cmd "drover=$drover serve --data {dir} --dicom-port {port} --aet PEER --allow-any --log-level warn"
 }
 
-[ "$only" = receive ] || bench_dataset
-[ "$only" = dataset ] || bench_receive
+bench_scale() {
+    local size=${DROVER_SCALE:-130000 2000000} rounds=200 dsn
+    [ -z "$quick" ] || size="26000 400000" rounds=50
+    cmake --build --preset release --target scale >/dev/null
+    echo "SQLite"
+    build/release/scale fill "$work/scale.db" $size
+    build/release/scale ask "$work/scale.db" $rounds || true
+    rm -f "$work/scale.db"*
+    if ! dsn=$(python3 tests/integration/lib/postgres.py start "$work/pg"); then
+        echo "scale on PostgreSQL: left out, its binaries do not start"
+        return
+    fi
+    echo "PostgreSQL"
+    build/release/scale fill "$dsn" $size
+    build/release/scale ask "$dsn" $rounds || true
+    python3 tests/integration/lib/postgres.py stop "$work/pg"
+}
+
+wanted() { [ -z "$only" ] || [ "$only" = "$1" ]; }
+if wanted dataset; then bench_dataset; fi
+if wanted receive; then bench_receive; fi
+if wanted scale; then bench_scale; fi
