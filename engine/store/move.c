@@ -44,8 +44,7 @@ bool dv_store_move(dv_store *store, const char *path, dv_area area, dv_stored *d
     for (int n = 1; ok && exists; n++)
         ok = dv_place_link(store, area, fd, study, sop, hex, n, to, &exists, err);
     /* the bytes are on the disk, the new name is not: the row that will speak of it must not be there first */
-    if (ok && (DV_FAULT(DV_FAULT_FSYNC) || fsync(fd) != 0))
-        ok = dv_fail_errno(err, "cannot sync %s", to);
+    ok = ok && dv_store_sync(store, fd, to, err);
     close(fd);
     ok = ok && dv_place_sync(store, area, to, err);
     if (ok)

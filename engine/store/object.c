@@ -337,11 +337,6 @@ static bool put_seal(dv_object *o, uint8_t raw[DV_SEAL_BYTES], dv_error *err)
     return true;
 }
 
-static bool sync_file(int fd, const char *path, dv_error *err)
-{
-    return (!DV_FAULT(DV_FAULT_FSYNC) && fsync(fd) == 0) || dv_fail_errno(err, "cannot sync %s", path);
-}
-
 /* The file that has the name already: *EQUAL when it is this object, whole, which is made durable then. */
 static bool look_at(dv_object *o, const char *path, const uint8_t raw[DV_SEAL_BYTES], bool *equal, dv_stored *out,
                     dv_error *err)
@@ -361,10 +356,7 @@ static bool look_at(dv_object *o, const char *path, const uint8_t raw[DV_SEAL_BY
         out->bytes = (uint64_t)st.st_size;
     }
     /* whoever linked it may have died before its sync */
-    if (ok && *equal && !sync_file(fd, path, err)) {
-        dv_store_fail(o->store, err);
-        ok = false;
-    }
+    ok = ok && (!*equal || dv_store_sync(o->store, fd, path, err));
     close(fd);
     return ok;
 }
@@ -398,9 +390,9 @@ static bool give_name(dv_object *o, const char *study, const char *sop, const ui
 static bool make_durable(dv_object *o, const dv_stored *out, dv_error *err)
 {
     dv_error why;
-    if ((out->adopted || sync_file(o->fd, out->path, &why)) && dv_place_sync(o->store, o->area, out->path, &why))
+    if ((out->adopted || dv_store_sync(o->store, o->fd, out->path, &why)) &&
+        dv_place_sync(o->store, o->area, out->path, &why))
         return true;
-    dv_store_fail(o->store, &why);
     if (!out->adopted)
         unlinkat(o->store->area[o->area], out->path + strlen(dv_area_name[o->area]) + 1, 0);
     return dv_fail(err, why.code == DV_ERR_DISK_FULL ? DV_ERR_DISK_FULL : DV_ERR_IO, "%s", why.message);

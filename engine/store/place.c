@@ -193,14 +193,12 @@ static void set_durable(dv_store *store, const char *folder, size_t n)
     pthread_mutex_unlock(&store->lock);
 }
 
-static bool sync_folder(int area, const char *folder, dv_error *err)
+static bool sync_folder(dv_store *store, dv_area area, const char *folder, dv_error *err)
 {
-    int fd = openat(area, *folder ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(store->area[area], *folder ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return dv_fail_errno(err, "cannot open the folder %s", folder);
-    bool ok = !DV_FAULT(DV_FAULT_FSYNC) && fsync(fd) == 0;
-    if (!ok)
-        dv_fail_errno(err, "cannot sync the folder %s", folder);
+    bool ok = dv_store_sync(store, fd, *folder ? folder : dv_area_name[area], err);
     close(fd);
     return ok;
 }
@@ -216,7 +214,7 @@ static bool sync_parents(dv_store *store, dv_area area, const char *folder, cons
             continue;
         size_t n = (size_t)(end - folder);
         if (!is_durable(store, full, head + n)) {
-            if (!sync_folder(store->area[area], parent, err))
+            if (!sync_folder(store, area, parent, err))
                 return false;
             set_durable(store, full, head + n);
         }
@@ -235,7 +233,7 @@ static bool sync_own(dv_store *store, dv_area area, const char *folder, dv_error
     pthread_mutex_lock(&store->sync_lock);
     if (store->synced < mine || strcmp(store->synced_folder, folder) != 0) {
         unsigned long long seen = atomic_load(&store->linked);
-        ok = sync_folder(store->area[area], folder, err);
+        ok = sync_folder(store, area, folder, err);
         if (ok) {
             store->synced = seen;
             snprintf(store->synced_folder, sizeof store->synced_folder, "%s", folder);

@@ -1,4 +1,5 @@
 #include "store/store_internal.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
 
@@ -122,7 +123,8 @@ void dv_store_close(dv_store *store)
     free(store);
 }
 
-void dv_store_fail(dv_store *store, const dv_error *why)
+/* The first reason stays. */
+static void no_more(dv_store *store, const dv_error *why)
 {
     pthread_mutex_lock(&store->lock);
     bool first = !store->reason[0];
@@ -132,6 +134,16 @@ void dv_store_fail(dv_store *store, const dv_error *why)
     atomic_store(&store->unready, true);
     if (first)
         dv_error_log("store", "nothing is stored any more until a restart: %s", why->message);
+}
+
+bool dv_store_sync(dv_store *store, int fd, const char *what, dv_error *err)
+{
+    dv_error why;
+    if (!DV_FAULT(DV_FAULT_FSYNC) && fsync(fd) == 0)
+        return true;
+    dv_fail_errno(&why, "cannot sync %s", what);
+    no_more(store, &why);
+    return dv_fail(err, why.code, "%s", why.message);
 }
 
 bool dv_store_ready(const dv_store *store, dv_error *err)

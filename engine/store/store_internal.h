@@ -37,8 +37,9 @@ struct dv_store {
 
 extern const char *const dv_area_name[DV_AREAS];
 
-/* The store is unready from now on; the first reason stays. */
-void dv_store_fail(dv_store *store, const dv_error *why);
+/* The one fsync: of FD, called WHAT in errors. One that fails is final, invariant 3: the store is unready from then on. (A folder that could not be
+ * opened to be synced was not made durable, which is no more than that.) */
+bool dv_store_sync(dv_store *store, int fd, const char *what, dv_error *err);
 
 /* ---- place.c: names and folders ---- */
 
