@@ -71,6 +71,11 @@ typedef struct dv_instance {
     int64_t received_at;                                    /* dv_wall_us */
     const struct dv_audit_edit *edits;
     const struct dv_audit_finding *findings;
+    enum dv_clash {
+        DV_CLASH_HOLD, /* the stored study belongs to another patient: a conflict */
+        DV_CLASH_TAKE, /* a person decided: the study goes to this one's patient */
+        DV_CLASH_KEEP, /* the catalog is made again: decided long ago, the study stays as the first made it */
+    } clash;
 } dv_instance;
 
 typedef struct dv_audit_edit {
@@ -88,6 +93,7 @@ typedef enum dv_seen {
     DV_SEEN_IDENTICAL, /* same SOP Instance UID, header and body as received: nothing was added but its repeats and the counter "duplicates" */
     DV_SEEN_HEADER,   /* same body, other header; nothing was added */
     DV_SEEN_CONFLICT, /* other body, study or patient; nothing was added */
+    DV_SEEN_RECODED,  /* same study and patient in another transfer syntax; nothing was added */
 } dv_seen;
 
 /* The only arbiter of "seen before"; to be called inside a WORK. *EXISTING is the row's id, new or old; 0 when the stored study belongs to
@@ -96,9 +102,9 @@ bool dv_catalog_add_instance(dv_db *db, const dv_instance *row, dv_seen *seen, i
 /* The same; *WHY (static text, no values) says what conflicts, NULL when nothing does. */
 bool dv_catalog_add_instance_why(dv_db *db, const dv_instance *row, dv_seen *seen, int64_t *existing, const char **why,
                                  dv_error *err);
-/* Is there a row for the received SOP Instance UID, with these hashes? For the quick answer before a file is written. */
+/* Is there a row for the received SOP Instance UID, with these hashes and this transfer syntax? For the quick answer before a file is written. */
 bool dv_catalog_seen(dv_db *db, dv_text received_sop_uid, const uint8_t *received_hash, const uint8_t *body_hash,
-                     dv_seen *seen, dv_error *err);
+                     dv_text transfer_syntax, dv_seen *seen, dv_error *err);
 
 /* ---- quarantine: what was rejected, held or excluded, and what could not be read ---- */
 

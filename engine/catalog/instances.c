@@ -3,32 +3,28 @@
  *   patients <- studies <- series <- instances -> origins (the series as received)
  * Arbitration comes first and the counts last, so that a conflict adds nothing. Only the writer's connection gets here,
  * inside a savepoint: what fails half-way is rolled back by who called. */
-#include "catalog/catalog.h"
 #include "base/buffer.h"
 #include "base/hash.h"
-#include "catalog/fold.h"
+#include "catalog/instances_internal.h"
+#include "catalog/lists.h"
 
 #include <pthread.h>
 #include <unistd.h>
 
-enum { FOLDED = 512 }; /* bytes of a key; the longest VR that is searched is PN, three groups of 64 characters */
-
-/* Absent values are empty in the catalog: no column here is NULL. */
-static dv_text or_empty(dv_text t)
+dv_text dv_or_empty(dv_text t)
 {
     return t.at ? t : DV_TEXT("");
 }
 
-static dv_text hash_text(const uint8_t *hash)
+dv_text dv_hash_text(const uint8_t *hash)
 {
     return (dv_text){(const char *)hash, hash ? DV_SHA256_BYTES : 0};
 }
 
-/* T folded into BUF; what is longer than any legal value is cut before. */
-static dv_text fold(dv_text t, char buf[FOLDED * DV_FOLD_GROWTH])
+dv_text dv_fold_key(dv_text t, char buf[DV_FOLDED * DV_FOLD_GROWTH])
 {
-    if (t.len > FOLDED)
-        t.len = FOLDED;
+    if (t.len > DV_FOLDED)
+        t.len = DV_FOLDED;
     return (dv_text){buf, dv_fold_into(t, buf)};
 }
 
@@ -60,78 +56,86 @@ bool dv_catalog_count(dv_db *db, const char *name, int64_t add, dv_error *err)
 
 /* ---- seen before ---- */
 
-/* A deflated dataset is known by the stream that came alone: what is stored is another one when a rule changed it. */
+/* A deflated dataset is known by the stream that came alone: what is stored is another one when a rule changed it. Another transfer syntax
+ * alone makes all bytes others: then the hashes say nothing. */
 static dv_seen compare(dv_text received_hash, dv_text body_hash, dv_text syntax, const uint8_t *received,
-                       const uint8_t *body)
+                       const uint8_t *body, dv_text new_syntax)
 {
+    if (new_syntax.len && !dv_text_equal(syntax, new_syntax))
+        return DV_SEEN_RECODED;
     if (dv_text_is(syntax, DV_UID_DEFLATED_LE))
-        return dv_text_equal(received_hash, hash_text(received)) ? DV_SEEN_IDENTICAL : DV_SEEN_CONFLICT;
-    if (!dv_text_equal(body_hash, hash_text(body)))
+        return dv_text_equal(received_hash, dv_hash_text(received)) ? DV_SEEN_IDENTICAL : DV_SEEN_CONFLICT;
+    if (!dv_text_equal(body_hash, dv_hash_text(body)))
         return DV_SEEN_CONFLICT;
-    return dv_text_equal(received_hash, hash_text(received)) ? DV_SEEN_IDENTICAL : DV_SEEN_HEADER;
+    return dv_text_equal(received_hash, dv_hash_text(received)) ? DV_SEEN_IDENTICAL : DV_SEEN_HEADER;
 }
 
 bool dv_catalog_seen(dv_db *db, dv_text received_sop_uid, const uint8_t *received_hash, const uint8_t *body_hash,
-                     dv_seen *seen, dv_error *err)
+                     dv_text transfer_syntax, dv_seen *seen, dv_error *err)
 {
     *seen = DV_SEEN_NEW;
     dv_rows *r = dv_db_query(
         db, err, "SELECT received_hash, body_hash, transfer_syntax FROM instances WHERE received_sop_uid = $1", "t",
-        or_empty(received_sop_uid));
+        dv_or_empty(received_sop_uid));
     if (dv_rows_next(r))
-        *seen = compare(dv_rows_text(r, 0), dv_rows_text(r, 1), dv_rows_text(r, 2), received_hash, body_hash);
+        *seen = compare(dv_rows_text(r, 0), dv_rows_text(r, 1), dv_rows_text(r, 2), received_hash, body_hash,
+                        transfer_syntax);
     return dv_rows_close(r, err);
 }
 
 /* ---- the levels above an instance; each is found or made ---- */
 
-typedef struct place {
-    int64_t patient, study, series, origin;
-    bool new_patient, new_study, new_series, new_modality;
-    bool clash; /* the stored study belongs to another patient */
-    bool
-        own; /* the instance's row is this very object's: it was added before, by whoever could not be told (a connection lost in the
-                 * commit), or by a recovery that runs beside */
-} place;
-
-/* All that there is of ROW and of the levels above it, in one question. */
-static bool look_up(dv_db *db, const dv_instance *row, place *p, dv_seen *seen, int64_t *id, const char **why,
-                    dv_error *err)
+/* Whether the same UID came for another study or patient: then it is another instance, whatever its pixels. (The origin's patient is that of
+ * its first instance: what is IDENTICAL is so whatever it says.) */
+static const char *other_owner(const dv_rows *r, const dv_instance *row, dv_seen seen)
 {
-    *seen = DV_SEEN_NEW;
-    *id = 0;
-    *p = (place){0};
+    if (!dv_text_equal(dv_rows_text(r, 3), row->received_study_uid))
+        return "this SOP Instance UID came before in another study";
+    if (seen == DV_SEEN_IDENTICAL)
+        return NULL;
+    if (!dv_text_equal(dv_rows_text(r, 12), dv_or_empty(row->received_patient_id)) ||
+        !dv_text_equal(dv_rows_text(r, 13), dv_or_empty(row->received_issuer)))
+        return "this SOP Instance UID came before for another patient";
+    return NULL;
+}
+
+bool dv_place_look_up(dv_db *db, const dv_instance *row, dv_place *p, dv_standing *s, dv_error *err)
+{
+    *s = (dv_standing){.seen = DV_SEEN_NEW};
+    *p = (dv_place){0};
     dv_rows *r = dv_db_query(
         db, err,
         "SELECT i.id, i.received_hash, i.body_hash, o.received_study_uid, i.path, s.id, s.patient, p.patient_id, "
-        "p.issuer, e.id, q.id, i.transfer_syntax"
+        "p.issuer, e.id, q.id, i.transfer_syntax, o.received_patient_id, o.received_issuer, i.received_at, i.version"
         " FROM (SELECT 1 AS one) x LEFT JOIN instances i ON i.received_sop_uid = $1 LEFT JOIN origins o ON o.id = "
         "i.origin"
         " LEFT JOIN studies s ON s.study_uid = $2 LEFT JOIN patients p ON p.id = s.patient"
         " LEFT JOIN series e ON e.study = s.id AND e.series_uid = $3"
         " LEFT JOIN origins q ON q.received_study_uid = $4 AND q.received_series_uid = $5",
-        "ttttt", row->received_sop_uid, or_empty(row->study_uid), or_empty(row->series_uid), row->received_study_uid,
-        row->received_series_uid);
+        "ttttt", row->received_sop_uid, dv_or_empty(row->study_uid), dv_or_empty(row->series_uid),
+        row->received_study_uid, row->received_series_uid);
     if (!dv_rows_next(r))
         return dv_rows_close(r, err);
-    *id = dv_rows_int(r, 0);
-    if (*id) {
-        *seen =
-            compare(dv_rows_text(r, 1), dv_rows_text(r, 2), dv_rows_text(r, 11), row->received_hash, row->body_hash);
-        if (*seen == DV_SEEN_CONFLICT)
-            *why = "another body came before under this SOP Instance UID";
-        if (!dv_text_equal(dv_rows_text(r, 3), row->received_study_uid)) {
-            *seen = DV_SEEN_CONFLICT;
-            *why = "this SOP Instance UID came before in another study";
-        }
-        p->own = *seen == DV_SEEN_IDENTICAL && row->path.len && dv_text_equal(dv_rows_text(r, 4), row->path);
+    s->id = dv_rows_int(r, 0);
+    if (s->id) {
+        s->received_at = dv_rows_int(r, 14);
+        s->version = dv_rows_int(r, 15);
+        dv_text_copy(dv_rows_text(r, 4), s->path, sizeof s->path);
+        s->seen = compare(dv_rows_text(r, 1), dv_rows_text(r, 2), dv_rows_text(r, 11), row->received_hash,
+                          row->body_hash, row->transfer_syntax);
+        const char *other = other_owner(r, row, s->seen);
+        if (other)
+            s->seen = DV_SEEN_CONFLICT;
+        if (s->seen == DV_SEEN_CONFLICT)
+            s->why = other ? other : "another body came before under this SOP Instance UID";
+        p->own = s->seen == DV_SEEN_IDENTICAL && row->path.len && dv_text_equal(dv_rows_text(r, 4), row->path);
         if (p->own)
-            *seen = DV_SEEN_NEW;
+            s->seen = DV_SEEN_NEW;
     }
     p->study = dv_rows_int(r, 5);
     p->patient = dv_rows_int(r, 6);
-    p->clash = p->study && (!dv_text_equal(dv_rows_text(r, 7), or_empty(row->patient_id)) ||
-                            !dv_text_equal(dv_rows_text(r, 8), or_empty(row->issuer)));
+    p->clash = p->study && (!dv_text_equal(dv_rows_text(r, 7), dv_or_empty(row->patient_id)) ||
+                            !dv_text_equal(dv_rows_text(r, 8), dv_or_empty(row->issuer)));
     p->series = dv_rows_int(r, 9);
     p->origin = dv_rows_int(r, 10);
     return dv_rows_close(r, err);
@@ -145,31 +149,32 @@ static bool returned_id(dv_rows *r, int64_t *id, dv_error *err)
     return dv_rows_close(r, err);
 }
 
-static bool make_patient(dv_db *db, const dv_instance *row, place *p, dv_error *err)
+bool dv_place_patient(dv_db *db, const dv_instance *row, dv_place *p, dv_error *err)
 {
-    dv_text id = or_empty(row->patient_id), issuer = or_empty(row->issuer);
+    dv_text id = dv_or_empty(row->patient_id), issuer = dv_or_empty(row->issuer);
     if (!dv_db_int(db, 0, &p->patient, err, "SELECT id FROM patients WHERE patient_id = $1 AND issuer = $2", "tt", id,
                    issuer))
         return false;
     if (p->patient)
         return true;
-    char key[FOLDED * DV_FOLD_GROWTH];
+    char key[DV_FOLDED * DV_FOLD_GROWTH];
     p->new_patient = true;
     return returned_id(dv_db_query(db, err,
                                    "INSERT INTO patients (patient_id, issuer, name, name_key, birth_date, sex)"
                                    " VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
-                                   "tttttt", id, issuer, or_empty(row->patient_name), fold(row->patient_name, key),
-                                   or_empty(row->birth_date), or_empty(row->sex)),
+                                   "tttttt", id, issuer, dv_or_empty(row->patient_name),
+                                   dv_fold_key(row->patient_name, key), dv_or_empty(row->birth_date),
+                                   dv_or_empty(row->sex)),
                        &p->patient, err);
 }
 
-static bool make_study(dv_db *db, const dv_instance *row, place *p, dv_error *err)
+static bool make_study(dv_db *db, const dv_instance *row, dv_place *p, dv_error *err)
 {
-    char patient_key[FOLDED * DV_FOLD_GROWTH], received_patient_key[FOLDED * DV_FOLD_GROWTH],
-        name_key[FOLDED * DV_FOLD_GROWTH];
-    char accession_key[FOLDED * DV_FOLD_GROWTH], received_accession_key[FOLDED * DV_FOLD_GROWTH];
+    char patient_key[DV_FOLDED * DV_FOLD_GROWTH], received_patient_key[DV_FOLDED * DV_FOLD_GROWTH],
+        name_key[DV_FOLDED * DV_FOLD_GROWTH];
+    char accession_key[DV_FOLDED * DV_FOLD_GROWTH], received_accession_key[DV_FOLDED * DV_FOLD_GROWTH];
     p->new_study = true;
-    return make_patient(db, row, p, err) &&
+    return dv_place_patient(db, row, p, err) &&
            returned_id(
                dv_db_query(
                    db, err,
@@ -184,21 +189,23 @@ static bool make_study(dv_db *db, const dv_instance *row, place *p, dv_error *er
                    " $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, '', $22, 0, 0, 0, $23, $23, $24, "
                    "$24, 0)"
                    " RETURNING id",
-                   "itttttttttttttttttttttii", p->patient, or_empty(row->study_uid), row->received_study_uid,
-                   or_empty(row->patient_id), fold(row->patient_id, patient_key), or_empty(row->received_patient_id),
-                   fold(row->received_patient_id, received_patient_key), or_empty(row->received_issuer),
-                   or_empty(row->patient_name), fold(row->patient_name, name_key), or_empty(row->birth_date),
-                   or_empty(row->sex), or_empty(row->accession), fold(row->accession, accession_key),
-                   or_empty(row->received_accession), fold(row->received_accession, received_accession_key),
-                   or_empty(row->study_id), or_empty(row->study_date), or_empty(row->study_time),
-                   or_empty(row->study_description), or_empty(row->referring_physician), or_empty(row->source),
+                   "itttttttttttttttttttttii", p->patient, dv_or_empty(row->study_uid), row->received_study_uid,
+                   dv_or_empty(row->patient_id), dv_fold_key(row->patient_id, patient_key),
+                   dv_or_empty(row->received_patient_id), dv_fold_key(row->received_patient_id, received_patient_key),
+                   dv_or_empty(row->received_issuer), dv_or_empty(row->patient_name),
+                   dv_fold_key(row->patient_name, name_key), dv_or_empty(row->birth_date), dv_or_empty(row->sex),
+                   dv_or_empty(row->accession), dv_fold_key(row->accession, accession_key),
+                   dv_or_empty(row->received_accession), dv_fold_key(row->received_accession, received_accession_key),
+                   dv_or_empty(row->study_id), dv_or_empty(row->study_date), dv_or_empty(row->study_time),
+                   dv_or_empty(row->study_description), dv_or_empty(row->referring_physician), dv_or_empty(row->source),
                    row->received_at, row->generation),
-               &p->study, err);
+               &p->study, err) &&
+           dv_lists_touch(db, p->study, err);
 }
 
-static bool make_series(dv_db *db, const dv_instance *row, place *p, dv_error *err)
+static bool make_series(dv_db *db, const dv_instance *row, dv_place *p, dv_error *err)
 {
-    dv_text uid = or_empty(row->series_uid), modality = or_empty(row->modality);
+    dv_text uid = dv_or_empty(row->series_uid), modality = dv_or_empty(row->modality);
     if (p->series)
         return true;
     p->new_series = true;
@@ -207,8 +214,8 @@ static bool make_series(dv_db *db, const dv_instance *row, place *p, dv_error *e
                 db, err,
                 "INSERT INTO series (study, series_uid, received_series_uid, modality, number, description, body_part,"
                 " instance_count) VALUES ($1, $2, $3, $4, $5, $6, $7, 0) RETURNING id",
-                "itttttt", p->study, uid, row->received_series_uid, modality, or_empty(row->series_number),
-                or_empty(row->series_description), or_empty(row->body_part)),
+                "itttttt", p->study, uid, row->received_series_uid, modality, dv_or_empty(row->series_number),
+                dv_or_empty(row->series_description), dv_or_empty(row->body_part)),
             &p->series, err))
         return false;
     if (modality.len == 0)
@@ -222,7 +229,7 @@ static bool make_series(dv_db *db, const dv_instance *row, place *p, dv_error *e
     return true;
 }
 
-static bool make_origin(dv_db *db, const dv_instance *row, place *p, dv_error *err)
+static bool make_origin(dv_db *db, const dv_instance *row, dv_place *p, dv_error *err)
 {
     return p->origin ||
            returned_id(
@@ -230,44 +237,45 @@ static bool make_origin(dv_db *db, const dv_instance *row, place *p, dv_error *e
                    db, err,
                    "INSERT INTO origins (received_study_uid, received_series_uid, received_patient_id, received_issuer,"
                    " received_accession) VALUES ($1, $2, $3, $4, $5) RETURNING id",
-                   "ttttt", row->received_study_uid, row->received_series_uid, or_empty(row->received_patient_id),
-                   or_empty(row->received_issuer), or_empty(row->received_accession)),
+                   "ttttt", row->received_study_uid, row->received_series_uid, dv_or_empty(row->received_patient_id),
+                   dv_or_empty(row->received_issuer), dv_or_empty(row->received_accession)),
                &p->origin, err);
 }
 
 /* ---- what hangs below an instance, and the counts above it ---- */
 
-static bool add_audit(dv_db *db, const dv_instance *row, int64_t id, int64_t *findings, dv_error *err)
+bool dv_place_audit(dv_db *db, const dv_instance *row, int64_t id, int64_t *findings, dv_error *err)
 {
     int64_t position = 0;
     for (const dv_audit_edit *e = row->edits; e; e = e->next)
         if (!dv_db_post(db, err,
                         "INSERT INTO edits (instance, position, kind, path, before, after, stage, rule)"
                         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-                        "iitttttt", id, ++position, or_empty(e->kind), or_empty(e->path), e->before, e->after,
-                        or_empty(e->stage), or_empty(e->rule)))
+                        "iitttttt", id, ++position, dv_or_empty(e->kind), dv_or_empty(e->path), e->before, e->after,
+                        dv_or_empty(e->stage), dv_or_empty(e->rule)))
             return false;
     *findings = 0;
     for (const dv_audit_finding *f = row->findings; f; f = f->next)
         if (!dv_db_post(
                 db, err,
                 "INSERT INTO findings (instance, position, kind, rule, path, message) VALUES ($1, $2, $3, $4, $5, $6)",
-                "iitttt", id, ++*findings, or_empty(f->kind), or_empty(f->rule), or_empty(f->path),
-                or_empty(f->message)))
+                "iitttt", id, ++*findings, dv_or_empty(f->kind), dv_or_empty(f->rule), dv_or_empty(f->path),
+                dv_or_empty(f->message)))
             return false;
     return true;
 }
 
 /* studies.modalities with one more value, joined by a backslash. */
-static bool add_modality(dv_db *db, const dv_instance *row, const place *p, dv_error *err)
+static bool add_modality(dv_db *db, const dv_instance *row, const dv_place *p, dv_error *err)
 {
-    return !p->new_modality || dv_db_post(db, err,
-                                          "UPDATE studies SET modalities = CASE modalities WHEN '' THEN $1 ELSE "
-                                          "modalities || '\\' || $1 END WHERE id = $2",
-                                          "ti", row->modality, p->study);
+    return !p->new_modality || (dv_db_post(db, err,
+                                           "UPDATE studies SET modalities = CASE modalities WHEN '' THEN $1 ELSE "
+                                           "modalities || '\\' || $1 END WHERE id = $2",
+                                           "ti", row->modality, p->study) &&
+                                (p->new_study || dv_lists_touch(db, p->study, err)));
 }
 
-static bool count_up(dv_db *db, const dv_instance *row, const place *p, int64_t findings, dv_error *err)
+static bool count_up(dv_db *db, const dv_instance *row, const dv_place *p, int64_t findings, dv_error *err)
 {
     int64_t bytes = (int64_t)row->bytes;
     return add_modality(db, row, p, err) &&
@@ -291,23 +299,29 @@ static bool count_up(dv_db *db, const dv_instance *row, const place *p, int64_t 
            (!p->new_patient || dv_catalog_count(db, "patients", 1, err));
 }
 
-static bool insert_instance(dv_db *db, const dv_instance *row, const place *p, int64_t *id, dv_error *err)
+static bool insert_instance(dv_db *db, const dv_instance *row, const dv_place *p, int64_t *id, dv_error *err)
 {
     *id = 0;
-    return returned_id(dv_db_query(db, err,
-                                   "INSERT INTO instances (series, origin, sop_uid, received_sop_uid, sop_class, "
-                                   "transfer_syntax, instance_number, path,"
-                                   " bytes, received_hash, header_hash, body_hash, generation, source, job, "
-                                   "received_at, repeats, verified_at) VALUES"
-                                   " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, 0)"
-                                   " ON CONFLICT (received_sop_uid) DO NOTHING RETURNING id",
-                                   "iittttttibbbitii", p->series, p->origin, or_empty(row->sop_uid),
-                                   row->received_sop_uid, or_empty(row->sop_class), or_empty(row->transfer_syntax),
-                                   or_empty(row->instance_number), or_empty(row->path), (int64_t)row->bytes,
-                                   hash_text(row->received_hash), hash_text(row->header_hash),
-                                   hash_text(row->body_hash), row->generation, or_empty(row->source), row->job,
-                                   row->received_at),
-                       id, err);
+    bool ok = returned_id(dv_db_query(db, err,
+                                      "INSERT INTO instances (series, origin, sop_uid, received_sop_uid, sop_class, "
+                                      "transfer_syntax, instance_number, path,"
+                                      " bytes, received_hash, header_hash, body_hash, generation, source, job, "
+                                      "received_at, repeats, verified_at) VALUES"
+                                      " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, 0)"
+                                      " ON CONFLICT (received_sop_uid) DO NOTHING RETURNING id",
+                                      "iittttttibbbitii", p->series, p->origin, dv_or_empty(row->sop_uid),
+                                      row->received_sop_uid, dv_or_empty(row->sop_class),
+                                      dv_or_empty(row->transfer_syntax), dv_or_empty(row->instance_number),
+                                      dv_or_empty(row->path), (int64_t)row->bytes, dv_hash_text(row->received_hash),
+                                      dv_hash_text(row->header_hash), dv_hash_text(row->body_hash), row->generation,
+                                      dv_or_empty(row->source), row->job, row->received_at),
+                          id, err);
+    if (!ok || !*id || !p->keep_id)
+        return ok;
+    int64_t added = *id; /* a row that is replaced keeps its number */
+    *id = p->keep_id;
+    return dv_db_post(db, err, "UPDATE instances SET id = $2, version = $3 WHERE id = $1", "iii", added, p->keep_id,
+                      p->version);
 }
 
 static bool repeated(dv_db *db, int64_t id, dv_error *err)
@@ -316,37 +330,71 @@ static bool repeated(dv_db *db, int64_t id, dv_error *err)
            dv_catalog_count(db, "duplicates", 1, err);
 }
 
+bool dv_place_put(dv_db *db, const dv_instance *row, dv_place *p, int64_t *id, dv_error *err)
+{
+    int64_t findings;
+    if ((!p->study && !make_study(db, row, p, err)) || !make_series(db, row, p, err) || !make_origin(db, row, p, err) ||
+        !insert_instance(db, row, p, id, err))
+        return false;
+    return !*id || (dv_place_audit(db, row, *id, &findings, err) && count_up(db, row, p, findings, err));
+}
+
+static bool needs_uids(const dv_instance *row, dv_error *err)
+{
+    return (row->received_sop_uid.len && row->received_study_uid.len && row->received_series_uid.len) ||
+           dv_fail(err, DV_ERR_VALUE,
+                   "an instance needs its SOP, Series and Study Instance UID as received (has '%.*s', '%.*s', '%.*s')",
+                   DV_ARG(row->received_sop_uid), DV_ARG(row->received_series_uid), DV_ARG(row->received_study_uid));
+}
+
+bool dv_catalog_stands(dv_db *db, const dv_instance *row, dv_standing *out, dv_error *err)
+{
+    dv_place p;
+    if (!needs_uids(row, err) || !dv_place_look_up(db, row, &p, out, err))
+        return false;
+    bool goes_in = out->seen == DV_SEEN_NEW ? !p.own : out->seen == DV_SEEN_HEADER || out->seen == DV_SEEN_RECODED;
+    if (goes_in && p.clash && row->clash == DV_CLASH_HOLD) {
+        out->seen = DV_SEEN_CONFLICT;
+        out->why = "the study belongs to another patient";
+    }
+    return true;
+}
+
 bool dv_catalog_add_instance_why(dv_db *db, const dv_instance *row, dv_seen *seen, int64_t *existing, const char **why,
                                  dv_error *err)
 {
     const char *unwanted;
-    place p = {0};
-    int64_t findings;
+    dv_place p = {0};
+    dv_standing s;
     why = why ? why : &unwanted;
     *why = NULL;
-    if (row->received_sop_uid.len == 0 || row->received_study_uid.len == 0 || row->received_series_uid.len == 0)
-        return dv_fail(
-            err, DV_ERR_VALUE,
-            "an instance needs its SOP, Series and Study Instance UID as received (has '%.*s', '%.*s', '%.*s')",
-            DV_ARG(row->received_sop_uid), DV_ARG(row->received_series_uid), DV_ARG(row->received_study_uid));
-    if (!look_up(db, row, &p, seen, existing, why, err))
+    if (!needs_uids(row, err) || !dv_place_look_up(db, row, &p, &s, err))
         return false;
+    *seen = s.seen;
+    *existing = s.id;
+    *why = s.why;
     if (p.own)
         return true;
     if (*seen != DV_SEEN_NEW)
         return *seen != DV_SEEN_IDENTICAL || repeated(db, *existing, err);
-    if (p.clash) {
+    if (p.clash && row->clash == DV_CLASH_HOLD) {
         *seen = DV_SEEN_CONFLICT;
         *why = "the study belongs to another patient";
         return true;
     }
-    if ((!p.study && !make_study(db, row, &p, err)) || !make_series(db, row, &p, err) ||
-        !make_origin(db, row, &p, err) || !insert_instance(db, row, &p, existing, err))
+    if (p.clash && row->clash == DV_CLASH_TAKE && !dv_place_take_study(db, row, &p, err))
         return false;
-    if (!*existing) /* another host was faster; its transaction is committed, so this finds it */
-        return look_up(db, row, &p, seen, existing, why, err) &&
-               (*seen != DV_SEEN_IDENTICAL || repeated(db, *existing, err));
-    return add_audit(db, row, *existing, &findings, err) && count_up(db, row, &p, findings, err);
+    if (!dv_place_put(db, row, &p, existing, err))
+        return false;
+    if (*existing)
+        return true;
+    /* another host was faster; its transaction is committed, so this finds it */
+    if (!dv_place_look_up(db, row, &p, &s, err))
+        return false;
+    *seen = s.seen;
+    *existing = s.id;
+    *why = s.why;
+    return *seen != DV_SEEN_IDENTICAL || repeated(db, *existing, err);
 }
 
 bool dv_catalog_add_instance(dv_db *db, const dv_instance *row, dv_seen *seen, int64_t *existing, dv_error *err)
@@ -361,13 +409,13 @@ static bool findings_json(const dv_audit_finding *findings, dv_buffer *out)
     dv_buffer_string(out, "[");
     for (const dv_audit_finding *f = findings; f; f = f->next) {
         dv_buffer_string(out, f == findings ? "{\"kind\":" : ",{\"kind\":");
-        dv_buffer_json(out, or_empty(f->kind));
+        dv_buffer_json(out, dv_or_empty(f->kind));
         dv_buffer_string(out, ",\"rule\":");
-        dv_buffer_json(out, or_empty(f->rule));
+        dv_buffer_json(out, dv_or_empty(f->rule));
         dv_buffer_string(out, ",\"path\":");
-        dv_buffer_json(out, or_empty(f->path));
+        dv_buffer_json(out, dv_or_empty(f->path));
         dv_buffer_string(out, ",\"message\":");
-        dv_buffer_json(out, or_empty(f->message));
+        dv_buffer_json(out, dv_or_empty(f->message));
         dv_buffer_string(out, "}");
     }
     dv_buffer_string(out, "]");
@@ -385,11 +433,11 @@ static bool count_repeat(dv_db *db, const dv_quarantined *row, int64_t *id, bool
         db, err,
         "UPDATE quarantine SET repeats = repeats + 1, last_at = $6 WHERE received_sop_uid || '' = $1 AND state = $2"
         " AND rule = $3 AND body_hash = $4 AND received_hash = $5 RETURNING id, path", /* by the hash: many lack a UID */
-        "tttbbi", or_empty(row->received_sop_uid), or_empty(row->state), or_empty(row->rule), hash_text(row->body_hash),
-        hash_text(row->received_hash), row->received_at);
+        "tttbbi", dv_or_empty(row->received_sop_uid), dv_or_empty(row->state), dv_or_empty(row->rule),
+        dv_hash_text(row->body_hash), dv_hash_text(row->received_hash), row->received_at);
     if (dv_rows_next(r)) {
         *id = dv_rows_int(r, 0);
-        *duplicate = !dv_text_equal(dv_rows_text(r, 1), or_empty(row->path));
+        *duplicate = !dv_text_equal(dv_rows_text(r, 1), dv_or_empty(row->path));
     }
     return dv_rows_close(r, err);
 }
@@ -405,12 +453,13 @@ static bool insert_quarantined(dv_db *db, const dv_quarantined *row, dv_text fin
             " received_hash, generation, job, source, first_at, last_at, repeats, findings) VALUES ($1, $2, $3, $4, "
             "$5, $6, $7,"
             " $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $21, 0, $22) RETURNING id",
-            "tttttittttttttibbiitit", or_empty(row->state), or_empty(row->reason), or_empty(row->stage),
-            or_empty(row->rule), or_empty(row->file), row->line, or_empty(row->received_sop_uid),
-            or_empty(row->received_study_uid), or_empty(row->received_series_uid), or_empty(row->received_patient_id),
-            or_empty(row->received_accession), or_empty(row->sop_class), or_empty(row->transfer_syntax),
-            or_empty(row->path), (int64_t)row->bytes, hash_text(row->body_hash), hash_text(row->received_hash),
-            row->generation, row->job, or_empty(row->source), row->received_at, findings),
+            "tttttittttttttibbiitit", dv_or_empty(row->state), dv_or_empty(row->reason), dv_or_empty(row->stage),
+            dv_or_empty(row->rule), dv_or_empty(row->file), row->line, dv_or_empty(row->received_sop_uid),
+            dv_or_empty(row->received_study_uid), dv_or_empty(row->received_series_uid),
+            dv_or_empty(row->received_patient_id), dv_or_empty(row->received_accession), dv_or_empty(row->sop_class),
+            dv_or_empty(row->transfer_syntax), dv_or_empty(row->path), (int64_t)row->bytes,
+            dv_hash_text(row->body_hash), dv_hash_text(row->received_hash), row->generation, row->job,
+            dv_or_empty(row->source), row->received_at, findings),
         id, err);
 }
 

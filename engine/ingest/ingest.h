@@ -41,7 +41,10 @@ typedef struct dv_arrival {
     const char *seed;
     const dv_dataset *found;
     bool no_rules;
-    bool from_file; /* sop_class and sop_instance are File Meta's, which is made anew: the dataset wins (DEFECTS 11) */
+    bool
+        accept; /* a person decided: it takes the place of what stands under its SOP Instance UID, and its study goes to its patient */
+    bool whole_file; /* what comes is a whole file, File Meta and all, that cannot be taken apart */
+    bool from_file;  /* sop_class and sop_instance are File Meta's, which is made anew: the dataset wins (DEFECTS 11) */
 } dv_arrival;
 
 typedef enum dv_kept {
@@ -59,7 +62,7 @@ typedef struct dv_receipt {
     bool changed; /* rules changed something */
     int64_t id;   /* instances.id, or quarantine.id */
     char path[512];
-    char reason[256];                /* why rejected, held, excluded, unreadable */
+    char reason[256];                /* why rejected, held, excluded, unreadable; what it replaced */
     char study_uid[65], sop_uid[65]; /* as received */
 } dv_receipt;
 
@@ -76,8 +79,12 @@ bool dv_ingest_file(dv_ingest *ingest, const uint8_t *bytes, size_t len, const d
                     dv_error *err);
 /* Objects without a row since the last clean stop get one; unsealed ones go to quarantine. *COUNT rows added. */
 bool dv_ingest_recover(dv_ingest *ingest, int64_t *count, dv_error *err);
-/* Feeds quarantined bytes through the whole pipeline again; what passes leaves the quarantine. */
-bool dv_ingest_retry(dv_ingest *ingest, int64_t quarantine_id, dv_receipt *out, dv_error *err);
+/* The same into an empty catalog: nothing that is in force is questioned, of two objects of one instance the newer is. */
+bool dv_ingest_rebuild(dv_ingest *ingest, int64_t *count, dv_error *err);
+/* Feeds quarantined bytes through the whole pipeline again; what passes leaves the quarantine. ACCEPT: as dv_arrival's. */
+bool dv_ingest_retry(dv_ingest *ingest, int64_t quarantine_id, bool accept, dv_receipt *out, dv_error *err);
+/* Feeds the bytes of a version through it, to be in force again (versions.id); the version itself stays until its days are over. */
+bool dv_ingest_restore(dv_ingest *ingest, int64_t version_id, dv_receipt *out, dv_error *err);
 /* Deletes a quarantined instance, row and bytes. */
 bool dv_ingest_discard(dv_ingest *ingest, int64_t quarantine_id, dv_error *err);
 

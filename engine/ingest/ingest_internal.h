@@ -2,8 +2,9 @@
 #ifndef DV_INGEST_INTERNAL_H
 #define DV_INGEST_INTERNAL_H
 
+#include "base/file.h"
 #include "dicom/write.h"
-#include "ingest/ingest.h"
+#include "ingest/again.h"
 
 #include <pthread.h>
 
@@ -17,6 +18,10 @@ struct dv_ingest {
     pthread_mutex_t lock;    /* short; of the spare intakes */
     struct dv_intake *spare; /* with their memory: the steady state allocates nothing */
     int spares;
+    /* again.c */
+    dv_again_policies policies;
+    pthread_mutex_t
+        again[DV_AGAIN_LOCKS]; /* by SOP Instance UID: whoever settles one that came again; taken first of all locks */
 };
 
 void dv_intake_free_spares(dv_ingest *ingest);
@@ -48,6 +53,22 @@ dv_object *dv_passage_object(dv_passage *p, int spool, dv_error *err);
 /* Seals the object and gives it its row: instance or quarantine. Frees O whatever happens. */
 bool dv_passage_finish(dv_passage *p, dv_object *o, dv_receipt *out, dv_error *err);
 
+/* The file of PATH (relative). */
+bool dv_map_object(dv_ingest *ingest, const char *path, dv_map *map, dv_error *err);
+
+/* One row to be written, of an instance or (KEPT not NULL) of the quarantine. */
+typedef struct dv_row_write {
+    const dv_instance *row;
+    const dv_quarantined *kept;
+    bool must_be_known; /* else LOCKED, and nothing is written: there is no object */
+    dv_seen seen;       /* of row */
+    bool duplicate;     /* of kept: its file is not needed */
+    int64_t id;
+} dv_row_write;
+/* When it cannot be had the object stays, not acknowledged: recovery gives it its row, or the sender's next try finds it. (Removing it would be
+ * wrong: a commit whose answer was lost may have happened.) */
+bool dv_row_do(dv_ingest *ingest, dv_row_write *w, dv_error *err);
+
 /* SHA-256 of the received header without bulk values. */
 bool dv_header_hash(const dv_index *ix, uint8_t out[DV_SHA256_BYTES], dv_error *err);
 
@@ -60,6 +81,8 @@ bool dv_note_read(dv_text json, dv_arena *arena, dv_instance *row, dv_error *err
 /* The note as a quarantine row: state from its verdict ("unreadable" when HEADER is false), identifiers from ROW. */
 bool dv_note_quarantined(const dv_sealed *sealed, const dv_instance *row, bool header, dv_arena *arena,
                          dv_quarantined *out, dv_error *err);
+/* Is the object's body a whole file that came, File Meta and all? */
+bool dv_note_is_file(dv_text json);
 /* Fills ROW's identifiers from the two views. */
 void dv_row_fill(dv_instance *row, dv_dataset *received, dv_dataset *stored);
 /* Edits of DS as audit rows, in ARENA; NULL when there are none, or memory is out (*OK false). */

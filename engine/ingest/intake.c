@@ -435,6 +435,21 @@ bool dv_intake_finish(dv_intake *in, dv_receipt *out, dv_error *err)
     return ok;
 }
 
+/* A file that is DICOM and breaks off, or is broken, in its File Meta (ERR says how): all of it is kept. */
+static bool keep_file(dv_ingest *ingest, const uint8_t *bytes, size_t len, const dv_arrival *given, dv_receipt *out,
+                      dv_error *err)
+{
+    const dv_error why = *err;
+    dv_arrival arrival = *given;
+    arrival.transfer_syntax = DV_TEXT(DV_UID_IMPLICIT_LE); /* of our File Meta in front of it: nobody reads on */
+    arrival.whole_file = arrival.from_file = true;
+    dv_intake *in = dv_intake_begin(ingest, &arrival, err);
+    if (in && turn_bad(in, &why, err) && dv_intake_data(in, bytes, len, err))
+        return dv_intake_finish(in, out, err);
+    dv_intake_drop(in);
+    return false;
+}
+
 bool dv_ingest_file(dv_ingest *ingest, const uint8_t *bytes, size_t len, const dv_arrival *given, dv_receipt *out,
                     dv_error *err)
 {
@@ -442,6 +457,10 @@ bool dv_ingest_file(dv_ingest *ingest, const uint8_t *bytes, size_t len, const d
     dv_arena_init(&arena, 0);
     dv_file_meta meta;
     bool ok = dv_part10_read(bytes, len, &arena, &meta, err);
+    if (!ok && (err->code == DV_ERR_TRUNCATED || err->code == DV_ERR_MALFORMED)) {
+        dv_arena_free(&arena);
+        return keep_file(ingest, bytes, len, given, out, err);
+    }
     if (ok && dv_text_is(dv_text_trim(meta.sop_class), "1.2.840.10008.1.3.10"))
         ok = dv_fail(err, DV_ERR_UNSUPPORTED,
                      "a DICOMDIR lists files and is no instance; the files are taken by themselves");

@@ -118,6 +118,8 @@ bool dv_note_write(const dv_passage *p, dv_arena *arena, dv_text *out, dv_error 
     dv_buffer_printf(&b, "{\"received_at\":%lld,\"generation\":%lld,\"job\":%lld,\"verdict\":\"%s\"",
                      (long long)p->received_at, (long long)o->generation, (long long)a->job,
                      dv_verdict_name(o->verdict));
+    if (a->accept)
+        dv_buffer_string(&b, ",\"accepted\":true");
     member(&b, "source", dv_text_of(a->source));
     member(&b, "calling", dv_text_of(a->calling));
     member(&b, "channel", dv_text_of(a->channel));
@@ -166,10 +168,18 @@ bool dv_note_write_unreadable(const dv_passage *p, const char *reason, dv_text *
                      (long long)p->received_at, (long long)p->arrival->job);
     member(&b, "source", dv_text_of(p->arrival->source));
     member(&b, "reason", dv_text_of(reason));
-    dv_buffer_string(&b, "}");
+    dv_buffer_string(&b, p->arrival->whole_file ? ",\"file\":true}" : "}");
     *out = b.failed ? (dv_text){NULL, 0} : dv_arena_text(p->arena, dv_buffer_as_text(&b));
     dv_buffer_free(&b);
     return out->at || dv_fail(err, DV_ERR_MEMORY, "no memory for an object's note");
+}
+
+bool dv_note_is_file(dv_text json)
+{
+    cJSON *root = cJSON_ParseWithLength(json.at, json.len);
+    bool is = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(root, "file"));
+    cJSON_Delete(root);
+    return is;
 }
 
 /* Absent stays absent; texts are copied into ARENA because the JSON tree goes. */
@@ -200,6 +210,7 @@ bool dv_note_read(dv_text json, dv_arena *arena, dv_instance *row, dv_error *err
     row->received_at = number_of(root, "received_at");
     row->generation = number_of(root, "generation");
     row->job = number_of(root, "job");
+    row->clash = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(root, "accepted")) ? DV_CLASH_TAKE : DV_CLASH_HOLD;
     bool ok = true;
     const cJSON *item;
     const dv_audit_edit **edit_tail = &row->edits;

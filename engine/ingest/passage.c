@@ -2,8 +2,8 @@
  *
  *   open  received view, working view, job      run  rules -> outcome      object  meta, note, header      finish  seal, row, receipt
  *
- * An instance whose received SOP Instance UID has a row already never gets a second object: it is acknowledged when it is identical,
- * else kept in quarantine until a person decides. */
+ * An instance whose received SOP Instance UID has a row already is acknowledged when it is identical, and needs no object; else again.h says
+ * what becomes of it. */
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
@@ -29,6 +29,8 @@ dv_ingest *dv_ingest_new(dv_store *store, dv_catalog *catalog, dv_rules *rules, 
     }
     *ingest = (dv_ingest){.store = store, .catalog = catalog, .rules = rules};
     pthread_mutex_init(&ingest->lock, NULL);
+    for (int i = 0; i < DV_AGAIN_LOCKS; i++)
+        pthread_mutex_init(&ingest->again[i], NULL);
     return ingest;
 }
 
@@ -37,6 +39,8 @@ void dv_ingest_free(dv_ingest *ingest)
     if (!ingest)
         return;
     dv_intake_free_spares(ingest);
+    for (int i = 0; i < DV_AGAIN_LOCKS; i++)
+        pthread_mutex_destroy(&ingest->again[i]);
     pthread_mutex_destroy(&ingest->lock);
     free(ingest);
 }
@@ -253,32 +257,24 @@ dv_object *dv_passage_object(dv_passage *p, int spool, dv_error *err)
 
 /* ---- finish ---- */
 
-typedef struct add_work {
-    const dv_instance *row;
-    bool must_be_known;
-    dv_seen seen;
-    int64_t id;
-} add_work;
-
-static bool add_instance(dv_db *db, void *user, dv_error *err)
+static bool row_work(dv_db *db, void *user, dv_error *err)
 {
-    add_work *w = user;
+    dv_row_write *w = user;
+    if (w->kept)
+        return dv_catalog_add_quarantined(db, w->kept, &w->id, &w->duplicate, err);
     if (!dv_catalog_add_instance(db, w->row, &w->seen, &w->id, err))
         return false;
     return !w->must_be_known || w->seen == DV_SEEN_IDENTICAL ||
            dv_fail(err, DV_ERR_LOCKED, "the stored instance changed while it came again; send it once more");
 }
 
-typedef struct quarantine_work {
-    const dv_quarantined *row;
-    int64_t id;
-    bool duplicate;
-} quarantine_work;
-
-static bool add_quarantined(dv_db *db, void *user, dv_error *err)
+bool dv_row_do(dv_ingest *ingest, dv_row_write *w, dv_error *err)
 {
-    quarantine_work *w = user;
-    return dv_catalog_add_quarantined(db, w->row, &w->id, &w->duplicate, err);
+    if (dv_catalog_write(ingest->catalog, false, row_work, w, err))
+        return true;
+    if (!w->must_be_known)
+        dv_catalog_row_failed(ingest->catalog);
+    return false;
 }
 
 static void receipt(dv_receipt *out, dv_kept kept, int64_t id, const char *path, dv_text reason)
@@ -289,23 +285,13 @@ static void receipt(dv_receipt *out, dv_kept kept, int64_t id, const char *path,
     dv_text_copy(present(reason), out->reason, sizeof out->reason);
 }
 
-/* A row for an object that has its name. When it cannot be had the object stays, not acknowledged: recovery gives it its row, or the sender's
- * next try finds it. (Removing it would be wrong: a commit whose answer was lost may have happened.) */
-static bool write_row(dv_passage *p, bool (*work)(dv_db *db, void *user, dv_error *err), void *user, dv_error *err)
-{
-    if (dv_catalog_write(p->ingest->catalog, false, work, user, err))
-        return true;
-    dv_catalog_row_failed(p->ingest->catalog);
-    return false;
-}
-
 /* ROW for the finished object DONE; what has a row already is not kept twice. */
 static bool keep(dv_passage *p, const dv_quarantined *row, const dv_stored *done, dv_kept kept, dv_receipt *out,
                  dv_error *err)
 {
-    quarantine_work work = {.row = row};
+    dv_row_write work = {.kept = row};
     DV_FAIL_POINT("ingest.before_kept_row");
-    if (!write_row(p, add_quarantined, &work, err) ||
+    if (!dv_row_do(p->ingest, &work, err) ||
         (work.duplicate && !done->adopted && !dv_store_remove(p->ingest->store, done->path, err)))
         return false;
     DV_FAIL_POINT("ingest.kept");
@@ -348,11 +334,57 @@ static bool finish_quarantine(dv_passage *p, const dv_stored *done, dv_text stat
     return keep(p, &row, done, kept, out, err);
 }
 
-static const char *why_not_new(dv_seen seen)
+/* The row as far as it is known before the object is finished. BODY is its hash. */
+static dv_instance early_row(dv_passage *p, const uint8_t *body)
 {
-    return seen == DV_SEEN_HEADER
-               ? "the same SOPInstanceUID is stored with another header; decide which one is right"
-               : "the same SOPInstanceUID, Study or Patient is stored with other content; decide which one is right";
+    dv_instance row = {
+        .sop_class = present(p->arrival->sop_class),
+        .transfer_syntax = p->arrival->transfer_syntax,
+        .path = DV_TEXT(""),
+        .received_hash = p->received_hash,
+        .header_hash = p->received_hash, /* not asked for before the end */
+        .body_hash = body,
+        .generation = p->outcome.generation,
+        .source = dv_text_of(p->arrival->source),
+        .job = p->arrival->job,
+        .received_at = p->received_at,
+        .clash = p->arrival->accept ? DV_CLASH_TAKE : DV_CLASH_HOLD,
+    };
+    dv_row_fill(&row, p->received, p->dataset);
+    return row;
+}
+
+/* What came before under this UID, asked while the object has no name yet. *KNOWN: it is identical, counted, and the object not needed. What is to stand beside
+ * or apart gets its area; the last word is spoken when it is settled. */
+static bool look_before(dv_passage *p, dv_object *o, bool *first, bool *known, dv_receipt *out, dv_error *err)
+{
+    uint8_t body[DV_SHA256_BYTES];
+    dv_seen seen = DV_SEEN_NEW;
+    *known = false;
+    dv_db *reader = dv_catalog_reader(p->ingest->catalog, err);
+    if (!reader || !dv_object_body_hash(o, body, err) ||
+        !dv_catalog_seen(reader, p->sop_uid, p->received_hash, body, p->arrival->transfer_syntax, &seen, err))
+        return false;
+    *first = seen == DV_SEEN_NEW;
+    if (*first)
+        return true;
+    dv_instance row = early_row(p, body);
+    if (seen == DV_SEEN_IDENTICAL) {
+        dv_row_write work = {.row = &row, .must_be_known = true};
+        dv_error why = {0};
+        *known = dv_row_do(p->ingest, &work, &why);
+        DV_FAIL_POINT("ingest.known");
+        if (*known)
+            receipt(out, DV_KEPT_KNOWN, work.id, "", DV_TEXT(""));
+        return *known || why.code == DV_ERR_LOCKED || dv_fail(err, why.code, "%s", why.message);
+    }
+    dv_standing standing;
+    dv_course course;
+    const dv_newcomer n = {.row = &row, .received = p->received};
+    if (!dv_again_course(p->ingest, &n, &standing, &course, err))
+        return false;
+    dv_object_set_area(o, dv_again_area(course));
+    return true;
 }
 
 bool dv_passage_finish(dv_passage *p, dv_object *o, dv_receipt *out, dv_error *err)
@@ -360,30 +392,12 @@ bool dv_passage_finish(dv_passage *p, dv_object *o, dv_receipt *out, dv_error *e
     dv_text_copy(p->study_uid, out->study_uid, sizeof out->study_uid);
     dv_text_copy(p->sop_uid, out->sop_uid, sizeof out->sop_uid);
     dv_verdict verdict = p->outcome.verdict;
+    bool first = true;
     if (verdict == DV_VERDICT_STORE) { /* else: known or not, it is kept apart */
-        uint8_t body[DV_SHA256_BYTES];
-        dv_seen seen = DV_SEEN_NEW;
-        dv_db *reader = dv_catalog_reader(p->ingest->catalog, err);
-        if (!reader || !dv_object_body_hash(o, body, err) ||
-            !dv_catalog_seen(reader, p->sop_uid, p->received_hash, body, &seen, err)) {
+        bool known, ok = look_before(p, o, &first, &known, out, err);
+        if (!ok || known) {
             dv_object_drop(o);
-            return false;
-        }
-        if (seen == DV_SEEN_IDENTICAL) {
-            dv_instance row = {.received_hash = p->received_hash, .body_hash = body};
-            dv_row_fill(&row, p->received, p->dataset);
-            add_work work = {.row = &row, .must_be_known = true};
-            dv_object_drop(o);
-            if (!dv_catalog_write(p->ingest->catalog, false, add_instance, &work, err))
-                return false;
-            DV_FAIL_POINT("ingest.known");
-            receipt(out, DV_KEPT_KNOWN, work.id, "", DV_TEXT(""));
-            return true;
-        }
-        if (seen != DV_SEEN_NEW) {
-            dv_passage_hold(p, why_not_new(seen));
-            dv_object_set_area(o, DV_QUARANTINE);
-            verdict = DV_VERDICT_HOLD;
+            return ok;
         }
     }
     dv_stored done;
@@ -397,44 +411,29 @@ bool dv_passage_finish(dv_passage *p, dv_object *o, dv_receipt *out, dv_error *e
         return finish_quarantine(p, &done, DV_TEXT("held"), DV_KEPT_HELD, out, err);
 
     bool ok = true;
-    dv_instance row = {
-        .sop_class = present(p->arrival->sop_class),
-        .transfer_syntax = p->arrival->transfer_syntax,
-        .path = dv_text_of(done.path),
-        .bytes = done.bytes,
-        .received_hash = done.received_hash,
-        .header_hash = done.header_hash,
-        .body_hash = done.body_hash,
-        .generation = p->outcome.generation,
-        .source = dv_text_of(p->arrival->source),
-        .job = p->arrival->job,
-        .received_at = p->received_at,
-        .edits = dv_audit_edits(p->dataset, p->arena, &ok),
-    };
+    dv_instance row = early_row(p, done.body_hash);
+    row.path = dv_text_of(done.path);
+    row.bytes = done.bytes;
+    row.received_hash = done.received_hash;
+    row.header_hash = done.header_hash;
+    row.edits = dv_audit_edits(p->dataset, p->arena, &ok);
     row.findings = ok ? dv_audit_findings(&p->outcome, p->arena, &ok) : NULL;
     if (!ok)
         return dv_fail(err, DV_ERR_MEMORY, "no memory for the audit of a dataset");
-    dv_row_fill(&row, p->received, p->dataset);
-    add_work work = {.row = &row};
-    DV_FAIL_POINT("ingest.before_row");
-    if (!write_row(p, add_instance, &work, err))
-        return false;
     out->changed = row.edits != NULL;
-    if (work.seen == DV_SEEN_NEW) {
-        DV_FAIL_POINT("ingest.stored");
-        receipt(out, DV_KEPT_STORED, work.id, done.path, DV_TEXT(""));
-        return true;
-    }
-    /* Another association was first with this SOP Instance UID, or the study stands under another patient. */
-    if (work.seen == DV_SEEN_IDENTICAL) {
-        if (!done.adopted && !dv_store_remove(p->ingest->store, done.path, err))
+    if (first) {
+        dv_row_write work = {.row = &row};
+        DV_FAIL_POINT("ingest.before_row");
+        if (!dv_row_do(p->ingest, &work, err))
             return false;
-        receipt(out, DV_KEPT_KNOWN, work.id, "", DV_TEXT(""));
-        return true;
+        if (work.seen == DV_SEEN_NEW) {
+            DV_FAIL_POINT("ingest.stored");
+            receipt(out, DV_KEPT_STORED, work.id, done.path, DV_TEXT(""));
+            return true;
+        }
     }
-    dv_passage_hold(p, why_not_new(work.seen));
-    return dv_store_move(p->ingest->store, done.path, DV_QUARANTINE, &done, err) &&
-           finish_quarantine(p, &done, DV_TEXT("held"), DV_KEPT_HELD, out, err);
+    const dv_newcomer n = {.row = &row, .received = p->received};
+    return dv_again_settle(p->ingest, &n, &done, out, err);
 }
 
 bool dv_keep_unreadable(dv_passage *p, dv_object *o, const char *reason, dv_receipt *out, dv_error *err)

@@ -101,7 +101,7 @@ static bool retry_one(dv_site *site, int64_t id, dv_reply *reply, dv_error *err)
     dv_error why = {0};
     cJSON *row = cJSON_CreateObject();
     cJSON_AddNumberToObject(row, "id", (double)id);
-    if (dv_ingest_retry(site->ingest, id, &receipt, &why)) {
+    if (dv_ingest_retry(site->ingest, id, false, &receipt, &why)) {
         cJSON_AddStringToObject(row, "kept", dv_kept_name(receipt.kept));
         dv_json_text(row, "received_sop_uid", dv_text_of(receipt.sop_uid));
         dv_json_text(row, "reason", dv_text_of(receipt.reason));

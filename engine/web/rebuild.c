@@ -235,7 +235,7 @@ static bool fill(dv_site *site, const char *dsn, const char *old_dsn, dv_rebuilt
     dv_totals t = {0};
     site->catalog = dv_catalog_open(dsn, err);
     site->ingest = site->catalog ? dv_ingest_new(site->store, site->catalog, NULL, err) : NULL;
-    bool ok = site->ingest && dv_ingest_recover(site->ingest, &rows, err) &&
+    bool ok = site->ingest && dv_ingest_rebuild(site->ingest, &rows, err) &&
               carry(site->catalog, old_dsn, dv_db_is_postgres(dsn), out, err);
     dv_db *db = ok ? dv_catalog_reader(site->catalog, err) : NULL;
     ok = db && dv_query_totals(db, &t, err);

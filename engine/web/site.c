@@ -103,6 +103,13 @@ void dv_site_dsn(const dv_site *site, char *buf, size_t size)
     snprintf(buf, size, "%s%s", *given ? given : site->folder, *given ? "" : "/catalog.db");
 }
 
+static bool read_policies(const dv_site *site, dv_again_policies *out, dv_error *err)
+{
+    static const char *const keys[] = {"store.header_changed", "store.reencoded"};
+    return dv_again_policy_of(keys[0], dv_config_text(site->config, keys[0]), &out->header_changed, err) &&
+           dv_again_policy_of(keys[1], dv_config_text(site->config, keys[1]), &out->reencoded, err);
+}
+
 bool dv_site_open(dv_site *site, const char *folder, dv_config *flags, dv_error *err)
 {
     char dsn[4200];
@@ -111,12 +118,18 @@ bool dv_site_open(dv_site *site, const char *folder, dv_config *flags, dv_error 
     dv_site_dsn(site, dsn, sizeof dsn);
     if (!dv_rebuild_finish(dsn, err))
         return false;
-    site->catalog = dv_catalog_open(dsn, err);
+    site->pool = dv_pool_new((int)dv_config_int(site->config, "dimse.max_outbound"),
+                             1000 * (int)dv_config_int(site->config, "dimse.outbound_idle_s"), err);
+    site->catalog = site->pool ? dv_catalog_open(dsn, err) : NULL;
     if (!site->catalog || !open_rules(site, err))
         return false;
     site->ingest = dv_ingest_new(site->store, site->catalog, site->rules, err);
     int64_t rows = 0;
-    return site->ingest && (!dv_catalog_was_unclean(site->catalog) || dv_ingest_recover(site->ingest, &rows, err));
+    dv_again_policies again;
+    if (!site->ingest || !read_policies(site, &again, err))
+        return false;
+    dv_ingest_policies(site->ingest, again);
+    return (!dv_catalog_was_unclean(site->catalog) || dv_ingest_recover(site->ingest, &rows, err));
 }
 
 /* Instances may come before the migration runs: the port must be open before the first C-MOVE goes. Then they belong to no job. */
@@ -205,7 +218,8 @@ bool dv_site_serve(dv_site *site, dv_error *err)
         .tls_key = dv_config_text(c, "dimse.tls_key"),
         .tls_ca = dv_config_text(c, "dimse.tls_ca"),
         .workers = (int)dv_config_int(c, "migrate.workers"),
-        .max_outbound = (int)dv_config_int(c, "migrate.max_outbound"),
+        .pool = site->pool,
+        .receiver = site->receiver,
         .quiet_ms = (int)dv_config_int(c, "migrate.quiet_ms"),
         .max_tries = (int)dv_config_int(c, "migrate.tries"),
         .backoff_ms = (int)dv_config_int(c, "migrate.backoff_ms"),
@@ -219,6 +233,7 @@ void dv_site_tend(dv_site *site)
 {
     dv_error err;
     int64_t rows;
+    dv_pool_tend(site->pool);
     if (dv_catalog_rows_lost(site->catalog) && !dv_ingest_recover(site->ingest, &rows, &err))
         dv_error_log("recovery", "%s; it is tried again", err.message);
 }
@@ -259,6 +274,7 @@ void dv_site_close(dv_site *site)
     atomic_store(&site->migrate, NULL);
     dv_migrate_stop(m);
     dv_commitments_stop(site->commitments);
+    dv_pool_free(site->pool);
     dv_receiver_free(site->receiver);
     dv_ingest_free(site->ingest);
     if (site->rules)

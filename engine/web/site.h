@@ -9,7 +9,7 @@
 
 #include "base/config.h"
 #include "ingest/commitment.h"
-#include "ingest/ingest.h"
+#include "ingest/again.h"
 #include "ingest/receiver.h"
 #include "migrate/migrate.h"
 
@@ -24,6 +24,7 @@ typedef struct dv_site {
     dv_store *store;
     dv_rules *rules;
     dv_ingest *ingest;
+    dv_pool *pool; /* of all outbound associations */
     /* only while serving, else NULL */
     _Atomic(dv_migrate *) migrate;
     dv_receiver *receiver;

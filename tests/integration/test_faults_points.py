@@ -30,10 +30,13 @@ SCENES = {
     "catalog.before_commit": ("receive", 20), "catalog.committed": ("receive", 20), "ingest.stored": ("receive", 3), "dimse.answered": ("receive", 3),
     "ingest.known": ("receive", 1), "ingest.before_kept_row": ("receive", 2), "ingest.kept": ("receive", 2), "store.moved": ("receive", 1),
     "catalog.checkpoint": ("quiet", 1), "catalog.checkpointed": ("quiet", 1),
-    "recovery.row": ("recover", 2), "recovery.moved": ("recover", 1), "recovery.held": ("conflict", 1), "recovery.listed": ("recover", 1),
+    "recovery.row": ("recover", 2), "recovery.moved": ("recover", 1), "recovery.kept": ("held", 1), "recovery.listed": ("recover", 1),
     "ingest.retried": ("release", 1), "ingest.discarding": ("release", 1),
     "rules.tested": ("publish", 2), "rules.recorded": ("publish", 2),
     "rebuild.filled": ("rebuild", 1), "rebuild.renaming": ("rebuild", 1),
+    "again.settling": ("receive", 1), "again.brought": ("receive", 1), "again.before_held_row": ("receive", 1),
+    # test_again.py kills there, with instances that come again
+    "again.replaced": None, "again.retired": None, "recovery.version": None,
     # test_killed.py kills a migration there
     "migrate.preflight": None, "migrate.retrieving": None, "migrate.verifying": None, "migrate.settled": None,
 }
@@ -123,8 +126,8 @@ class Points(Scenario):
         engine.start()
         self.dies(engine)
 
-    def conflict(self, engine, env):
-        self.receive(engine, {"DROVER_FAIL": "store.moved:kill:1"})
+    def held(self, engine, env):
+        self.receive(engine, {"DROVER_FAIL": "again.before_held_row:kill:1"})
         engine.env = env
         engine.start()
         self.dies(engine)

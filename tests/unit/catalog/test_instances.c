@@ -171,13 +171,13 @@ static void the_quick_answer_agrees_with_the_arbiter(void **state)
     add(&row);
     dv_db *db = dv_catalog_reader(cat, &err);
     dv_seen seen;
-    assert_true(dv_catalog_seen(db, row.received_sop_uid, hash_a, hash_c, &seen, &err));
+    assert_true(dv_catalog_seen(db, row.received_sop_uid, hash_a, hash_c, (dv_text){0}, &seen, &err));
     assert_int_equal(seen, DV_SEEN_IDENTICAL);
-    assert_true(dv_catalog_seen(db, row.received_sop_uid, hash_b, hash_c, &seen, &err));
+    assert_true(dv_catalog_seen(db, row.received_sop_uid, hash_b, hash_c, (dv_text){0}, &seen, &err));
     assert_int_equal(seen, DV_SEEN_HEADER);
-    assert_true(dv_catalog_seen(db, row.received_sop_uid, hash_a, hash_a, &seen, &err));
+    assert_true(dv_catalog_seen(db, row.received_sop_uid, hash_a, hash_a, (dv_text){0}, &seen, &err));
     assert_int_equal(seen, DV_SEEN_CONFLICT);
-    assert_true(dv_catalog_seen(db, DV_TEXT("9.9"), hash_a, hash_a, &seen, &err));
+    assert_true(dv_catalog_seen(db, DV_TEXT("9.9"), hash_a, hash_a, (dv_text){0}, &seen, &err));
     assert_int_equal(seen, DV_SEEN_NEW);
 }
 

@@ -452,12 +452,12 @@ static void what_is_retried_and_passes_leaves_the_quarantine(void **state)
     pixels(&b, 5000, 1);
     dv_receipt held = take(s, &b, DV_UID_EXPLICIT_LE, "1.2.99", 5000), again; /* its command named another UID */
     assert_int_equal(held.kept, DV_KEPT_HELD);
-    if (!dv_ingest_retry(s->ingest, held.id, &again, &s->err))
+    if (!dv_ingest_retry(s->ingest, held.id, false, &again, &s->err))
         fail_msg("%s", s->err.message);
     assert_int_equal(again.kept, DV_KEPT_STORED);
     assert_stored_as_sent(s, again.path, &b);
     assert_int_equal(totals(s).held, 0);
-    assert_false(dv_ingest_retry(s->ingest, held.id, &again, &s->err));
+    assert_false(dv_ingest_retry(s->ingest, held.id, false, &again, &s->err));
     assert_int_equal(s->err.code, DV_ERR_NOT_FOUND);
     dv_buffer_free(&b);
 }
@@ -471,7 +471,7 @@ static void what_is_retried_and_fails_again_stays_once(void **state)
     b.len -= 2;
     dv_receipt held = take(s, &b, DV_UID_EXPLICIT_LE, "1.2.3", 5000), again;
     assert_int_equal(held.kept, DV_KEPT_HELD);
-    assert_true(dv_ingest_retry(s->ingest, held.id, &again, &s->err));
+    assert_true(dv_ingest_retry(s->ingest, held.id, false, &again, &s->err));
     assert_int_equal(again.kept, DV_KEPT_HELD);
     assert_int_equal(totals(s).held, 1);
     int kept = 0;
