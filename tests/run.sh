@@ -85,7 +85,7 @@ done
 
 # The same suites once more on PostgreSQL: a server of its own, stopped by its pid.
 postgres=$PWD/$logs/postgres.out server=
-with_postgres=$(tests | grep -E '^(db/|catalog/test_(catalog|instances|peers|query)|migrate/|ingest/test_intake)')
+with_postgres=$(tests | grep -E '^(db/|catalog/test_(catalog|commitments|instances|peers|query)|migrate/|ingest/test_intake)')
 for test in $with_postgres; do
     if wanted "${test%%=*}" || wanted "unit-pg/${test%%=*}"; then
         if [ -z "$server" ]; then
