@@ -115,7 +115,8 @@ static void leave(void *user, dv_caller *caller)
 
 static dv_scp *start_with(dv_scp_options o)
 {
-    static const dv_scp_callbacks on = {NULL, admit, accept_ct, store_begin, store_data, store_end, store_lost, leave};
+    static const dv_scp_callbacks on = {NULL,      admit,      accept_ct, store_begin, store_data,
+                                        store_end, store_lost, leave,     NULL};
     dv_error err;
     dv_scp *scp;
 
