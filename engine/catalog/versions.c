@@ -363,13 +363,15 @@ bool dv_catalog_each_version(dv_db *db, const dv_version_query *q, bool (*each)(
     found *first = NULL, **tail = &first;
     bool memory = true;
     int64_t limit = q->limit ? q->limit : 1000;
-    dv_rows *r = q->received_sop_uid.at
-                     ? dv_db_query(db, err, VERSION "WHERE received_sop_uid = $1 ORDER BY number LIMIT $2", "ti",
-                                   q->received_sop_uid, limit)
-                 : q->id        ? dv_db_query(db, err, VERSION "WHERE id = $1", "i", q->id)
-                 : q->unsettled ? dv_db_query(db, err, VERSION "WHERE settled = 0 ORDER BY id LIMIT $1", "i", limit)
-                                : dv_db_query(db, err, VERSION "WHERE replaced_at < $1 ORDER BY replaced_at LIMIT $2",
-                                              "ii", q->replaced_before, limit);
+    dv_rows *r =
+        q->received_sop_uid.at ? dv_db_query(db, err, VERSION "WHERE received_sop_uid = $1 ORDER BY number LIMIT $2",
+                                             "ti", q->received_sop_uid, limit)
+        : q->id                ? dv_db_query(db, err, VERSION "WHERE id = $1", "i", q->id)
+        : q->unsettled         ? dv_db_query(db, err, VERSION "WHERE settled = 0 ORDER BY id LIMIT $1", "i", limit)
+        : q->newest_first ? dv_db_query(db, err, VERSION "WHERE replaced_at < $1 ORDER BY replaced_at DESC LIMIT $2",
+                                        "ii", q->replaced_before, limit)
+                          : dv_db_query(db, err, VERSION "WHERE replaced_at < $1 ORDER BY replaced_at LIMIT $2", "ii",
+                                        q->replaced_before, limit);
     while (memory && dv_rows_next(r)) {
         found *f = dv_arena_zalloc(&arena, 1, sizeof *f);
         memory = f && copy_version(r, &arena, &f->v);

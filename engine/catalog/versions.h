@@ -55,6 +55,7 @@ typedef struct dv_version_query {
     int64_t id;
     bool unsettled;
     int64_t replaced_before;
+    bool newest_first; /* with replaced_before */
     int limit; /* 0: 1000 */
 } dv_version_query;
 /* Copied before EACH sees them. */

@@ -84,6 +84,11 @@ static bool print_audit(void *user, const char *kind, const cJSON *row)
     printf("%s  generation %s, from %s, %s\n  %s\n", dv_show(row, "sop_uid", a, sizeof a),
            dv_show(row, "generation", number, sizeof number), dv_show(row, "source", a, sizeof a),
            dv_show(row, "received_at", a, sizeof a), dv_show(row, "path", a, sizeof a));
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(row, "versions")) printf(
+        "    version  %s %s %s: %s, %s\n", dv_show(item, "number", number, sizeof number),
+        dv_show(item, "replaced_by", a, sizeof a)[0] ? "was replaced by version" : "stands beside it, not in force",
+        dv_show(item, "replaced_by", a, sizeof a), dv_show(item, "class", b, sizeof b),
+        dv_show(item, "path", b, sizeof b));
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(row, "edits"))
     {
         sum->edits++;

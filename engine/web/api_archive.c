@@ -5,11 +5,8 @@
 #include "catalog/query.h"
 #include "web/api.h"
 
-#include <errno.h>
-#include <fts.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 typedef struct sender {
     dv_reply *reply;
@@ -151,6 +148,26 @@ static bool each_finding(void *user, const dv_audit_finding *f)
     return cJSON_AddItemToArray(user, row) != 0;
 }
 
+/* Its number, and the versions that are not in force, each with its own edits and findings. */
+static bool add_versions(dv_site *site, dv_db *db, int64_t id, cJSON *row, dv_error *err)
+{
+    int64_t number = 1;
+    const char *sop = dv_args_text(row, "received_sop_uid");
+    cJSON *list = cJSON_AddArrayToObject(row, "versions"), *v;
+    if (!dv_db_int(db, 1, &number, err, "SELECT version FROM instances WHERE id = $1", "i", id) ||
+        !dv_version_list(site, db, dv_text_of(sop ? sop : ""), list, err))
+        return false;
+    cJSON_AddNumberToObject(row, "version", (double)number);
+    cJSON_ArrayForEach(v, list)
+    {
+        int64_t version = dv_args_int(v, "id", 0);
+        if (!dv_query_edits(db, -version, each_edit, cJSON_AddArrayToObject(v, "edits"), err) ||
+            !dv_query_findings(db, -version, each_finding, cJSON_AddArrayToObject(v, "findings"), err))
+            return false;
+    }
+    return true;
+}
+
 bool dv_api_audit(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *err)
 {
     const char *uid = dv_args_text(args, "uid");
@@ -167,7 +184,8 @@ bool dv_api_audit(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *e
     while (ok && (row = cJSON_DetachItemFromArray(a.list, 0))) {
         int64_t id = (int64_t)cJSON_GetObjectItemCaseSensitive(row, "id")->valuedouble;
         ok = dv_query_edits(db, id, each_edit, cJSON_AddArrayToObject(row, "edits"), err) &&
-             dv_query_findings(db, id, each_finding, cJSON_AddArrayToObject(row, "findings"), err);
+             dv_query_findings(db, id, each_finding, cJSON_AddArrayToObject(row, "findings"), err) &&
+             add_versions(site, db, id, row, err);
         if (ok)
             ok = dv_reply_row(reply, row, err);
         else
@@ -191,9 +209,9 @@ bool dv_api_audit_by_rule(dv_site *site, const cJSON *args, dv_reply *reply, dv_
         !db ? NULL
             : dv_db_query(db, err,
                           "SELECT rule, path, kind, count(DISTINCT instance), min(before), min(after), NULL FROM edits"
-                          " GROUP BY rule, path, kind UNION ALL"
+                          " WHERE instance > 0 GROUP BY rule, path, kind UNION ALL"
                           " SELECT rule, path, kind, count(DISTINCT instance), NULL, NULL, min(message) FROM findings"
-                          " GROUP BY rule, path, kind ORDER BY 1, 2, 3",
+                          " WHERE instance > 0 GROUP BY rule, path, kind ORDER BY 1, 2, 3",
                           "");
     static const char *const names[] = {"rule", "attribute", "kind", NULL, "before", "after", "message"};
     bool ok = true;
@@ -297,123 +315,4 @@ bool dv_api_verify(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *
         return false;
     return bad == 0 || dv_fail(err, DV_ERR_HASH, "%lld of %lld stored objects differ from their seal or row",
                                (long long)bad, (long long)looked);
-}
-
-/* ---- ingest: a folder tree ---- */
-
-typedef struct counts {
-    int64_t files, kept[6], not_dicom, dicomdir, failed;
-} counts;
-
-static cJSON *counts_json(const counts *c)
-{
-    cJSON *j = cJSON_CreateObject();
-    cJSON_AddNumberToObject(j, "files", (double)c->files);
-    for (int k = 0; k < 6; k++)
-        cJSON_AddNumberToObject(j, dv_kept_name((dv_kept)k), (double)c->kept[k]);
-    cJSON_AddNumberToObject(j, "not_dicom", (double)c->not_dicom);
-    cJSON_AddNumberToObject(j, "dicomdir", (double)c->dicomdir);
-    cJSON_AddNumberToObject(j, "failed", (double)c->failed);
-    return j;
-}
-
-static bool ingest_one(dv_site *site, const cJSON *args, const char *path, counts *c, dv_reply *reply, dv_error *err)
-{
-    const char *rules = dv_args_text(args, "rules"), *source = dv_args_text(args, "source");
-    dv_arrival arrival = {.source = source ? source : "files",
-                          .calling = "",
-                          .called = "",
-                          .address = "",
-                          .channel = "files",
-                          .batch = "",
-                          .seed = "",
-                          .no_rules = rules && strcmp(rules, "none") == 0};
-    dv_receipt receipt = {0};
-    dv_error why = {0};
-    dv_map map;
-    bool mapped = dv_map_open(&map, path, &why);
-    bool ok = mapped && dv_ingest_file(site->ingest, map.bytes, map.len, &arrival, &receipt, &why);
-    dv_map_close(&map);
-    c->files++;
-    if (ok)
-        c->kept[receipt.kept]++;
-    else if (why.code == DV_ERR_NOT_DICOM)
-        c->not_dicom++;
-    else if (why.code == DV_ERR_UNSUPPORTED)
-        c->dicomdir++;
-    else
-        c->failed++;
-    if (ok && (receipt.kept == DV_KEPT_STORED || receipt.kept == DV_KEPT_KNOWN))
-        return true;
-    cJSON *row = cJSON_CreateObject();
-    dv_json_text(row, "file", dv_text_of(path));
-    cJSON_AddStringToObject(row, "kept",
-                            ok                               ? dv_kept_name(receipt.kept)
-                            : why.code == DV_ERR_NOT_DICOM   ? "not_dicom"
-                            : why.code == DV_ERR_UNSUPPORTED ? "dicomdir"
-                                                             : "failed");
-    dv_json_text(row, "reason", dv_text_of(ok ? receipt.reason : why.message));
-    if (!dv_reply_row(reply, row, err))
-        return false;
-    /* Our disk, memory or catalog failed: the next files would fail too. A file that breaks off is its own trouble. */
-    if (!ok && mapped && dv_error_lookup(why.code)->dimse_status == 0xA700) {
-        *err = why;
-        return false;
-    }
-    return true;
-}
-
-static int by_name(const FTSENT **a, const FTSENT **b)
-{
-    return strcmp((*a)->fts_name, (*b)->fts_name);
-}
-
-bool dv_api_ingest(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *err)
-{
-    const char *path = dv_args_text(args, "path"), *rules = dv_args_text(args, "rules");
-    struct stat st;
-    if (!path || !*path)
-        return dv_fail(err, DV_ERR_USAGE, "which file or folder?");
-    if (rules && strcmp(rules, "none") != 0 && strcmp(rules, "current") != 0)
-        return dv_fail(err, DV_ERR_USAGE, "--rules is '%s'; it must be none or current", rules);
-    if (stat(path, &st) != 0)
-        return dv_fail_errno(err, "cannot read %s", path);
-    char *roots[] = {(char *)(uintptr_t)path, NULL};
-    FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, by_name);
-    if (!walk)
-        return dv_fail_errno(err, "cannot list %s", path);
-    counts c = {0};
-    int64_t said = dv_mono_ms();
-    bool ok = true;
-    FTSENT *e;
-    while (ok && (e = fts_read(walk))) {
-        if (e->fts_info == FTS_DNR || e->fts_info == FTS_ERR || e->fts_info == FTS_NS) {
-            cJSON *row = cJSON_CreateObject();
-            dv_json_text(row, "file", dv_text_of(e->fts_path));
-            cJSON_AddStringToObject(row, "kept", "failed");
-            dv_error why = {0};
-            errno = e->fts_errno;
-            dv_fail_errno(&why, "cannot read %s", e->fts_path);
-            dv_json_text(row, "reason", dv_text_of(why.message));
-            c.failed++;
-            ok = dv_reply_row(reply, row, err);
-        }
-        if (e->fts_info != FTS_F)
-            continue;
-        if (dv_reply_cancelled(reply)) {
-            ok = dv_fail(err, DV_ERR_CANCELLED,
-                         "stopped after %lld files; what was stored is known when it is run again", (long long)c.files);
-            break;
-        }
-        ok = ingest_one(site, args, e->fts_path, &c, reply, err);
-        if (ok && dv_mono_ms() - said > 500) {
-            said = dv_mono_ms();
-            ok = dv_reply_progress(reply, counts_json(&c), err);
-        }
-    }
-    fts_close(walk);
-    if (!ok || !dv_reply_progress(reply, counts_json(&c), err))
-        return false;
-    return c.failed == 0 || dv_fail(err, DV_ERR_INCOMPLETE, "%lld of %lld files could not be taken",
-                                    (long long)c.failed, (long long)c.files);
 }

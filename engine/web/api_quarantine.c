@@ -1,13 +1,44 @@
 #include "base/clock.h"
+#include "base/hash.h"
 #include "web/api.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define COLUMNS                                                                                                        \
-    "id, state, reason, stage, rule, file, line, received_sop_uid, received_study_uid, received_patient_id, "          \
-    "received_accession, sop_class, "                                                                                  \
-    "transfer_syntax, path, bytes, generation, job, source, first_at, last_at, repeats, findings"
+#define QUARANTINE                                                                                                     \
+    "SELECT q.id, q.state, q.reason, q.stage, q.rule, q.file, q.line, q.received_sop_uid, q.received_study_uid, "      \
+    "q.received_patient_id, q.received_accession, q.sop_class, q.transfer_syntax, q.path, q.bytes, q.generation, "     \
+    "q.job, q.source, q.first_at, q.last_at, q.repeats, q.findings, q.received_hash, q.body_hash, i.received_hash, "   \
+    "i.body_hash, o.received_study_uid, o.received_patient_id, i.transfer_syntax, i.path, i.version FROM quarantine q" \
+    " LEFT JOIN instances i ON i.received_sop_uid = q.received_sop_uid AND q.rule LIKE 'intake/%'"                     \
+    " LEFT JOIN origins o ON o.id = i.origin "
+
+static void add_hash(cJSON *row, const char *name, dv_text hash)
+{
+    char hex[DV_SHA256_HEX];
+    if (hash.len == DV_SHA256_BYTES)
+        cJSON_AddStringToObject(row, name, dv_hex((const uint8_t *)hash.at, hash.len, hex));
+}
+
+/* What came before it and stands, beside it. */
+static void add_standing(cJSON *row, const dv_rows *r)
+{
+    dv_text rule = dv_rows_text(r, 4);
+    add_hash(row, "received_hash", dv_rows_text(r, 22));
+    add_hash(row, "body_hash", dv_rows_text(r, 23));
+    if (!dv_text_starts(rule, DV_TEXT("intake/")))
+        return;
+    dv_json_text(row, "class", (dv_text){rule.at + 7, rule.len - 7});
+    if (dv_rows_is_null(r, 29))
+        return;
+    add_hash(row, "standing_received_hash", dv_rows_text(r, 24));
+    add_hash(row, "standing_body_hash", dv_rows_text(r, 25));
+    dv_json_text(row, "standing_study_uid", dv_rows_text(r, 26));
+    dv_json_text(row, "standing_patient_id", dv_rows_text(r, 27));
+    dv_json_text(row, "standing_transfer_syntax", dv_rows_text(r, 28));
+    dv_json_text(row, "standing_path", dv_rows_text(r, 29));
+    cJSON_AddNumberToObject(row, "standing_version", (double)dv_rows_int(r, 30));
+}
 
 static cJSON *row_json(const dv_rows *r)
 {
@@ -40,6 +71,7 @@ static cJSON *row_json(const dv_rows *r)
     dv_text findings = dv_rows_text(r, 21);
     cJSON *list = cJSON_ParseWithLength(findings.at, findings.len);
     cJSON_AddItemToObject(row, "findings", list ? list : cJSON_CreateArray());
+    add_standing(row, r);
     return row;
 }
 
@@ -49,13 +81,13 @@ bool dv_api_quarantine_list(dv_site *site, const cJSON *args, dv_reply *reply, d
     dv_db *db = dv_catalog_reader(site->catalog, err);
     dv_rows *r =
         !db ? NULL
-            : dv_db_query(
-                  db, err,
-                  "SELECT " COLUMNS
-                  " FROM quarantine WHERE id > $1 AND ($2 IS NULL OR state = $2) AND ($3 IS NULL OR rule = $3)"
-                  " AND ($4 IS NULL OR received_study_uid = $4) AND ($5 IS NULL OR source = $5) ORDER BY id LIMIT $6",
-                  "issssi", dv_args_int(args, "after", 0), dv_args_text(args, "state"), dv_args_text(args, "rule"),
-                  dv_args_text(args, "study"), dv_args_text(args, "source"), dv_args_int(args, "limit", 100));
+            : dv_db_query(db, err,
+                          QUARANTINE "WHERE q.id > $1 AND ($2 IS NULL OR q.state = $2) AND ($3 IS NULL OR q.rule = $3)"
+                                     " AND ($4 IS NULL OR q.received_study_uid = $4) AND ($5 IS NULL OR q.source = $5) "
+                                     "ORDER BY q.id LIMIT $6",
+                          "issssi", dv_args_int(args, "after", 0), dv_args_text(args, "state"),
+                          dv_args_text(args, "rule"), dv_args_text(args, "study"), dv_args_text(args, "source"),
+                          dv_args_int(args, "limit", 100));
     bool ok = true;
     while (ok && dv_rows_next(r))
         ok = dv_reply_row(reply, row_json(r), err);
@@ -73,7 +105,7 @@ bool dv_api_quarantine_show(dv_site *site, const cJSON *args, dv_reply *reply, d
 {
     int64_t id = dv_args_int(args, "id", 0);
     dv_db *db = dv_catalog_reader(site->catalog, err);
-    dv_rows *r = db ? dv_db_query(db, err, "SELECT " COLUMNS " FROM quarantine WHERE id = $1", "i", id) : NULL;
+    dv_rows *r = db ? dv_db_query(db, err, QUARANTINE "WHERE q.id = $1", "i", id) : NULL;
     bool found = dv_rows_next(r), ok = !found || dv_reply_row(reply, row_json(r), err);
     return dv_rows_close(r, ok ? err : NULL) && ok && (found || not_there(id, err));
 }
@@ -95,13 +127,13 @@ static bool chosen(dv_site *site, const cJSON *args, int64_t after, int64_t *ids
     return dv_rows_close(r, err);
 }
 
-static bool retry_one(dv_site *site, int64_t id, dv_reply *reply, dv_error *err)
+static bool retry_one(dv_site *site, int64_t id, bool accept, dv_reply *reply, dv_error *err)
 {
     dv_receipt receipt;
     dv_error why = {0};
     cJSON *row = cJSON_CreateObject();
     cJSON_AddNumberToObject(row, "id", (double)id);
-    if (dv_ingest_retry(site->ingest, id, false, &receipt, &why)) {
+    if (dv_ingest_retry(site->ingest, id, accept, &receipt, &why)) {
         cJSON_AddStringToObject(row, "kept", dv_kept_name(receipt.kept));
         dv_json_text(row, "received_sop_uid", dv_text_of(receipt.sop_uid));
         dv_json_text(row, "reason", dv_text_of(receipt.reason));
@@ -119,7 +151,7 @@ bool dv_api_quarantine_retry(dv_site *site, const cJSON *args, dv_reply *reply, 
 {
     int64_t id = dv_args_int(args, "id", 0), ids[256];
     if (id)
-        return retry_one(site, id, reply, err);
+        return retry_one(site, id, false, reply, err);
     if (!dv_args_text(args, "rule") && !dv_args_text(args, "state") && !dv_args_bool(args, "all"))
         return dv_fail(err, DV_ERR_USAGE, "what is to be retried? give a number, --rule, --state or --all");
     /* What fails again may get a number above: go to the highest that is there now. */
@@ -133,12 +165,55 @@ bool dv_api_quarantine_retry(dv_site *site, const cJSON *args, dv_reply *reply, 
         for (int i = 0; i < count && ids[i] <= last; i++) {
             if (dv_reply_cancelled(reply))
                 return dv_fail(err, DV_ERR_CANCELLED, "stopped");
-            if (!retry_one(site, ids[i], reply, err))
+            if (!retry_one(site, ids[i], false, reply, err))
                 return false;
             after = ids[i];
         }
     }
     return true;
+}
+
+/* Only what was held for what came before it: a rule's own hold is no matter of taste. */
+static bool may_accept(dv_site *site, int64_t id, dv_error *err)
+{
+    dv_db *db = dv_catalog_reader(site->catalog, err);
+    dv_rows *r = db ? dv_db_query(db, err, "SELECT state, rule FROM quarantine WHERE id = $1", "i", id) : NULL;
+    bool found = dv_rows_next(r), ok = found;
+    if (!found)
+        not_there(id, err);
+    else if (!dv_text_starts(dv_rows_text(r, 1), DV_TEXT("intake/")))
+        ok = dv_fail(err, DV_ERR_USAGE,
+                     "number %lld was %.*s by %.*s and not for what came before it; mend the rule, then retry it",
+                     (long long)id, DV_ARG(dv_rows_text(r, 0)),
+                     DV_ARG(dv_rows_text(r, 1).len ? dv_rows_text(r, 1) : DV_TEXT("the intake")));
+    return dv_rows_close(r, found && ok ? err : NULL) && ok;
+}
+
+bool dv_api_quarantine_accept(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *err)
+{
+    int64_t id = dv_args_int(args, "id", 0), after = 0;
+    const char *study = dv_args_text(args, "study"), *rule = dv_args_text(args, "rule");
+    if (id)
+        return may_accept(site, id, err) && retry_one(site, id, true, reply, err);
+    if (!study && !rule)
+        return dv_fail(err, DV_ERR_USAGE, "what is to be accepted? give a number, --study or --rule intake/...");
+    for (;;) {
+        if (dv_reply_cancelled(reply))
+            return dv_fail(err, DV_ERR_CANCELLED, "stopped");
+        dv_db *db = dv_catalog_reader(site->catalog, err);
+        id = 0;
+        if (!db ||
+            !dv_db_int(db, 0, &id, err,
+                       "SELECT min(id) FROM quarantine WHERE id > $1 AND rule LIKE 'intake/%' AND ($2 IS NULL OR "
+                       "received_study_uid = $2) AND ($3 IS NULL OR rule = $3)",
+                       "iss", after, study, rule))
+            return false;
+        if (!id)
+            return true;
+        if (!retry_one(site, id, true, reply, err))
+            return false;
+        after = id;
+    }
 }
 
 bool dv_api_quarantine_delete(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *err)
