@@ -1,4 +1,4 @@
-/* The one write connection, the readers, and the schema's upgrade.
+/* The one write connection and the readers.
  *
  *   dv_catalog_write   joins the queue; when nobody leads, its caller does:
  *                        takes all that wait, up to GROUP_MAX
@@ -90,7 +90,7 @@ struct dv_catalog {
     reader *readers;
 };
 
-/* ---- schema and site ---- */
+/* ---- site ---- */
 
 static bool site_int(dv_db *db, const char *name, int64_t absent, int64_t *out, dv_error *err)
 {
@@ -105,44 +105,6 @@ static bool site_put(dv_db *db, const char *name, int64_t value, dv_error *err)
         db, err,
         "INSERT INTO site (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value", "ss",
         name, text);
-}
-
-static bool script(dv_db *db, const char *sql, dv_error *err)
-{
-    return !sql || !*sql || dv_db_script(db, sql, err);
-}
-
-static bool run_step(dv_db *db, const dv_schema_step *step, dv_error *err)
-{
-    bool sqlite = strncmp(dv_db_engine(db), "sqlite", 6) == 0;
-    return script(db, step->sql, err) && script(db, sqlite ? step->sqlite : step->postgres, err) &&
-           (!step->fill || step->fill(db, err));
-}
-
-/* All steps in one transaction, under a lock: two programs that start at once do not both upgrade. */
-static bool upgrade_steps(dv_db *db, dv_error *err)
-{
-    bool has = false;
-    int64_t version = 0;
-    if (!dv_db_lock(db, err) || !dv_db_has_table(db, "site", &has, err) ||
-        (has && !site_int(db, "schema", 0, &version, err)))
-        return false;
-    if (version > dv_schema_version)
-        return dv_fail(err, DV_ERR_CONFIG,
-                       "the catalog has schema version %lld, this program knows up to %d; use the newer program",
-                       (long long)version, dv_schema_version);
-    for (; version < dv_schema_version; version++)
-        if (!run_step(db, &dv_schema_steps[version], err) || !site_put(db, "schema", version + 1, err))
-            return dv_error_context(err, "schema version %lld to %lld", (long long)version, (long long)version + 1);
-    return true;
-}
-
-static bool upgrade(dv_db *db, dv_error *err)
-{
-    if (dv_db_begin(db, true, err) && upgrade_steps(db, err) && dv_db_commit(db, err))
-        return true;
-    dv_db_rollback(db);
-    return false;
 }
 
 /* What the last stop left, and the mark that this run has begun. */
@@ -489,7 +451,7 @@ dv_catalog *dv_catalog_open(const char *dsn, dv_error *err)
     pthread_cond_init(&cat->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
     cat->db = dv_db_open(dsn, DV_DB_CREATE, err);
-    if (!cat->db || !upgrade(cat->db, err) || !mark_started(cat, err)) {
+    if (!cat->db || !dv_schema_upgrade(cat->db, dsn, err) || !mark_started(cat, err)) {
         release(cat);
         return NULL;
     }

@@ -37,6 +37,8 @@ SCENES = {
     "again.settling": ("receive", 1), "again.brought": ("receive", 1), "again.before_held_row": ("receive", 1),
     # test_again.py kills there, with instances that come again
     "again.replaced": None, "again.retired": None, "recovery.version": None,
+    # test_upgrade.py kills there
+    "upgrade.kept": None, "upgrade.step": None,
     # test_killed.py kills a migration there
     "migrate.preflight": None, "migrate.retrieving": None, "migrate.verifying": None, "migrate.settled": None,
 }
