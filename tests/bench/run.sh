@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# run.sh [--quick] [dataset|receive|scale]: prints what docs/benchmarks.md records. Quiet machine, nothing beside it.
+# run.sh [--quick] [dataset|files|receive|scale]: prints what docs/benchmarks.md records. Quiet machine, nothing beside it.
 #
 #   dataset   index + 6 reads + 3 edits + write of a CT header, and the whole pipeline with 60 rules, against dcmdata; rounds in turn
+#   files     drover ingest beside cp and sync, drover verify beside sha256sum: files of 10 KB, 0.5 MB and 50 MB, rounds in turn
 #   receive   C-STORE with everything on, against the floor programs, storescp +B and Orthanc, over 1 and 4 associations; rounds in turn
 #   scale     a catalog of 130,000 studies and 2 million instances on SQLite and on PostgreSQL: each kind of search, p50 and p99, one client
 #             (DROVER_SCALE="1300000 20000000" for the full size: 16 GB and 20 minutes a database)
@@ -15,8 +16,8 @@ quick= only=
 for word in "$@"; do
     case "$word" in
     --quick) quick=yes ;;
-    dataset | receive | scale) only=$word ;;
-    *) sed -n '2,11s/^# \{0,1\}//p' "$0"; [ "$word" = --help ] && exit 0; exit 2 ;;
+    dataset | files | receive | scale) only=$word ;;
+    *) sed -n '2,12s/^# \{0,1\}//p' "$0"; [ "$word" = --help ] && exit 0; exit 2 ;;
     esac
 done
 
@@ -79,5 +80,6 @@ bench_scale() {
 
 wanted() { [ -z "$only" ] || [ "$only" = "$1" ]; }
 if wanted dataset; then bench_dataset; fi
+if wanted files; then python3 tests/bench/files.py "$drover" "$work" ${quick:+--quick}; fi
 if wanted receive; then bench_receive; fi
 if wanted scale; then bench_scale; fi
