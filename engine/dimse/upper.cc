@@ -100,12 +100,23 @@ dv_upper_end ended_by(dv_upper *u, const OFCondition &cond)
     return ended(u, DV_UPPER_BROKEN, cond.text());
 }
 
+/* A call of DCMTK's, in which memory may run out: it checks what malloc gives it, and knows nothing of what `new` throws. Then what it had made so
+ * far leaks, and the association ends. */
+template <typename Call> OFCondition guarded(Call call)
+{
+    try {
+        return call();
+    } catch (const std::bad_alloc &) {
+        return EC_MemoryExhausted;
+    }
+}
+
 /* Everything but the struct's memory. */
 void drop(dv_upper *u)
 {
     if (u->association) {
-        ASC_dropAssociation(u->association);
-        ASC_destroyAssociation(&u->association);
+        guarded([u] { return ASC_dropAssociation(u->association); });
+        guarded([u] { return ASC_destroyAssociation(&u->association); });
     }
     dv_wire_close(&u->wire, false);
 }
@@ -205,8 +216,10 @@ dv_upper *dv_upper_accept(int fd, uint8_t *first, size_t n, const struct dv_tls 
     dcmExternalSocketHandle.set(fd);
     dv_next_wire.wire = &u->wire;
     dv_next_wire.taken = handle_taken;
-    OFCondition cond =
-        ASC_receiveAssociation(dv_acceptor_network, &u->association, max_pdu, nullptr, nullptr, OFFalse, DUL_BLOCK, 0);
+    OFCondition cond = guarded([=] {
+        return ASC_receiveAssociation(dv_acceptor_network, &u->association, max_pdu, nullptr, nullptr, OFFalse,
+                                      DUL_BLOCK, 0);
+    });
     if (dv_next_wire.wire) { /* it never got to our layer: the peer was gone already */
         dv_next_wire = dv_handoff();
         handle_taken();
@@ -277,17 +290,20 @@ size_t dv_upper_negotiate(dv_upper *u, bool (*ask)(void *user, const char *sop_c
         bool known = false;
         const char *syntax = id % 2 ? choose(proposed[id], ask, user, &known) : nullptr;
         auto number = static_cast<T_ASC_PresentationContextID>(id);
-        T_ASC_SC_ROLE role = strcmp(proposed[id]->abstractSyntax, DV_SOP_COMMITMENT) == 0 ? ASC_SC_ROLE_SCUSCP
-                                                                                          : ASC_SC_ROLE_DEFAULT;
-        if (syntax && ASC_acceptPresentationContext(params, number, syntax, role, OFTrue).good()) {
+        T_ASC_SC_ROLE role =
+            strcmp(proposed[id]->abstractSyntax, DV_SOP_COMMITMENT) == 0 ? ASC_SC_ROLE_SCUSCP : ASC_SC_ROLE_DEFAULT;
+        if (syntax &&
+            guarded([=] { return ASC_acceptPresentationContext(params, number, syntax, role, OFTrue); }).good()) {
             dv_upper_context *c = &u->contexts[u->count++];
             c->id = number;
             copy(c->sop_class, sizeof c->sop_class, proposed[id]->abstractSyntax);
             copy(c->syntax, sizeof c->syntax, syntax);
         } else {
-            ASC_refusePresentationContext(params, number,
-                                          known || id % 2 == 0 ? ASC_P_TRANSFERSYNTAXESNOTSUPPORTED
-                                                               : ASC_P_ABSTRACTSYNTAXNOTSUPPORTED);
+            guarded([=] {
+                return ASC_refusePresentationContext(params, number,
+                                                     known || id % 2 == 0 ? ASC_P_TRANSFERSYNTAXESNOTSUPPORTED
+                                                                          : ASC_P_ABSTRACTSYNTAXNOTSUPPORTED);
+            });
         }
     }
     return u->count;
@@ -295,7 +311,7 @@ size_t dv_upper_negotiate(dv_upper *u, bool (*ask)(void *user, const char *sop_c
 
 bool dv_upper_acknowledge(dv_upper *u)
 {
-    OFCondition cond = ASC_acknowledgeAssociation(u->association);
+    OFCondition cond = guarded([u] { return ASC_acknowledgeAssociation(u->association); });
 
     if (cond.bad()) {
         ended_by(u, cond);
@@ -312,7 +328,7 @@ void dv_upper_reject(dv_upper *u, uint8_t result, uint8_t source, uint8_t reason
     items.result = result;
     items.source = source;
     items.reason = reason;
-    DUL_RejectAssociationRQ(&u->association->DULassociation, &items, 0);
+    guarded([&] { return DUL_RejectAssociationRQ(&u->association->DULassociation, &items, 0); });
     dv_wire_close(&u->wire, true);
     ended(u, DV_UPPER_CLOSED, "rejected");
 }
@@ -381,6 +397,23 @@ static void read_accepted(dv_upper *u, const dv_upper_offer *offers, size_t coun
     }
 }
 
+/* What an association is asked for. */
+static OFCondition describe(T_ASC_Parameters **params, const char *calling, const char *called,
+                            const dv_upper_offer *offers, size_t count, uint32_t max_pdu)
+{
+    OFCondition cond = ASC_createAssociationParameters(params, static_cast<long>(max_pdu));
+
+    if (cond.good())
+        cond = ASC_setAPTitles(*params, calling, called, nullptr);
+    if (cond.good())
+        cond = ASC_setPresentationAddresses(*params, "localhost", stand_in_address);
+    for (size_t i = 0; i < count && cond.good(); i++)
+        cond = ASC_addPresentationContext(*params, static_cast<T_ASC_PresentationContextID>(2 * i + 1),
+                                          offers[i].sop_class, const_cast<const char **>(offers[i].syntaxes),
+                                          offers[i].count, role_of(offers[i].role));
+    return cond;
+}
+
 dv_upper *dv_upper_request(int fd, const struct dv_tls *tls, const char *host, const char *calling, const char *called,
                            const dv_upper_offer *offers, size_t count, uint32_t max_pdu, int answer_ms,
                            const dv_upper_cancel *cancel, dv_upper_rejection *rejection, dv_upper_end *end, char *why,
@@ -410,19 +443,13 @@ dv_upper *dv_upper_request(int fd, const struct dv_tls *tls, const char *host, c
         return nullptr;
     }
 
-    cond = ASC_createAssociationParameters(&params, static_cast<long>(max_pdu));
-    if (cond.good())
-        cond = ASC_setAPTitles(params, calling, called, nullptr);
-    if (cond.good())
-        cond = ASC_setPresentationAddresses(params, "localhost", stand_in_address);
-    for (size_t i = 0; i < count && cond.good(); i++)
-        cond =
-            ASC_addPresentationContext(params, static_cast<T_ASC_PresentationContextID>(2 * i + 1), offers[i].sop_class,
-                                       const_cast<const char **>(offers[i].syntaxes), offers[i].count,
-                                       role_of(offers[i].role));
+    cond = guarded([&] { return describe(&params, calling, called, offers, count, max_pdu); });
     if (cond.good()) {
         dv_next_wire.wire = &u->wire;
-        cond = ASC_requestAssociation(dv_requestor_network, params, &u->association, nullptr, nullptr, DUL_BLOCK, 0);
+        cond = guarded([&] {
+            return ASC_requestAssociation(dv_requestor_network, params, &u->association, nullptr, nullptr, DUL_BLOCK,
+                                          0);
+        });
         dv_next_wire = dv_handoff();
         for (int other; (other = accept4(stand_in, nullptr, nullptr, SOCK_CLOEXEC)) >= 0;)
             close(other);
@@ -526,7 +553,8 @@ dv_upper_end dv_upper_next(dv_upper *u, int wait_ms, int pdu_ms, dv_pdv *out)
             break; /* closed or failed: DUL finds out for itself and keeps its states */
         }
         dv_wire_patience(&u->wire, pdu_ms);
-        OFCondition cond = DUL_ReadPDVs(&u->association->DULassociation, nullptr, DUL_BLOCK, 0);
+        OFCondition cond =
+            guarded([u] { return DUL_ReadPDVs(&u->association->DULassociation, nullptr, DUL_BLOCK, 0); });
         if (cond != DUL_PDATAPDUARRIVED)
             return ended_by(u, cond);
         auto *key = static_cast<PRIVATE_ASSOCIATIONKEY *>(u->association->DULassociation);
@@ -551,7 +579,7 @@ bool dv_upper_send(dv_upper *u, uint8_t context, bool command, const void *bytes
     list.count = 1;
     list.pdv = &pdv;
     dv_wire_patience(&u->wire, ms);
-    OFCondition cond = DUL_WritePDVs(&u->association->DULassociation, &list);
+    OFCondition cond = guarded([&] { return DUL_WritePDVs(&u->association->DULassociation, &list); });
     if (cond.bad())
         ended_by(u, cond);
     return cond.good();
@@ -580,9 +608,10 @@ void dv_upper_close(dv_upper *u, bool release, int ms)
     u->wire.wake = -1;
     dv_wire_patience(&u->wire, ms);
     if (u->end == DV_UPPER_RELEASED) {
-        ASC_acknowledgeRelease(u->association);
+        guarded([u] { return ASC_acknowledgeRelease(u->association); });
         dv_wire_close(&u->wire, true);
-    } else if (!(release && u->end == DV_UPPER_OK && ASC_releaseAssociation(u->association).good())) {
+    } else if (!(release && u->end == DV_UPPER_OK &&
+                 guarded([u] { return ASC_releaseAssociation(u->association); }).good())) {
         dv_wire_abort(&u->wire, u->end == DV_UPPER_BROKEN ? 2 : 0, 0);
         dv_wire_close(&u->wire, true);
     }
