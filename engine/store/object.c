@@ -1,9 +1,11 @@
 /* One object from its first byte to its name.
  *
- *   buffer (64 KB)  gathers meta, header and small chunks of the body; a large chunk leaves with it in one writev
- * An object that fits the buffer is one write, seal and all. A larger one has its seal written over the zeros at the
- * end. Objects are used again with their buffer, hash contexts and arena: nothing of that is allocated in the steady
- * state. */
+ *   head: the first 64 KB of the file (meta, seal, header)      chunk: the next 256 KB, written when full
+ *         kept, and written last with its seal
+ *
+ * Where the file system can (store->direct), chunks go to the disk past the page cache, which would only copy them once more into memory that has
+ * to be found, walked for the sync and given back; and the disk works while the sender still sends. The last, odd bytes go through the cache.
+ * Objects are used again with their buffers, hash contexts and arena: nothing of that is allocated in the steady state. */
 #include "base/fault.h"
 #include "store/store_internal.h"
 
@@ -14,13 +16,13 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 enum {
-    BUFFER = 64 * 1024,
-    DIRECT = 32 * 1024,           /* a chunk of this size is not worth a copy */
-    WRITE_BACK = 8 * 1024 * 1024, /* the last sync must not outlast the sender's time-out */
+    HEAD = 64 * 1024,
+    CHUNK = 256 * 1024,
+    BLOCK = 4096,                 /* what a write past the cache is a multiple of, in memory and in the file */
+    WRITE_BACK = 8 * 1024 * 1024, /* through the cache: the last sync must not outlast the sender's time-out */
     SPARES = 32,
     NAMES = 100, /* SOP.HEX-100.dcm: more unequal objects of one seal's hash is no accident */
 };
@@ -30,10 +32,11 @@ struct dv_object {
     dv_area area;
     int fd;
     bool headed, hashed, failed;
-    uint8_t *buffer;
-    size_t buffered;
-    uint64_t written; /* bytes given to the kernel */
-    uint64_t pushed;  /* of them, on their way to the disk */
+    uint8_t *head, *chunk;
+    size_t in_head, in_chunk;
+    uint64_t written; /* where the chunk begins in the file; 0: all is in the head so far */
+    uint64_t pushed;  /* up to here it is on its way to the disk */
+    bool direct;      /* what is written to fd at this moment goes past the cache */
     uint64_t seal_at; /* in the file */
     dv_seal seal;
     dv_sha256 *header_sha, *body_sha;
@@ -48,7 +51,8 @@ static void free_object(dv_object *o)
     dv_sha256_free(o->header_sha);
     dv_sha256_free(o->body_sha);
     dv_arena_free(&o->arena);
-    free(o->buffer);
+    free(o->head);
+    free(o->chunk);
     free(o);
 }
 
@@ -65,11 +69,12 @@ static dv_object *make(dv_store *store, dv_error *err)
     dv_object *o = calloc(1, sizeof *o);
     if (o) {
         o->store = store;
-        o->buffer = malloc(BUFFER);
+        o->head = aligned_alloc(BLOCK, HEAD);
+        o->chunk = aligned_alloc(BLOCK, CHUNK);
         o->header_sha = dv_sha256_new();
         o->body_sha = dv_sha256_new();
         dv_arena_init(&o->arena, 0);
-        if (o->buffer && o->header_sha && o->body_sha)
+        if (o->head && o->chunk && o->header_sha && o->body_sha)
             return o;
         free_object(o);
     }
@@ -91,8 +96,8 @@ dv_object *dv_object_begin(dv_store *store, dv_area area, dv_text study, dv_erro
     if (!o && !(o = make(store, err)))
         return NULL;
     o->area = area;
-    o->headed = o->hashed = o->failed = false;
-    o->buffered = 0;
+    o->headed = o->hashed = o->failed = o->direct = false;
+    o->in_head = o->in_chunk = 0;
     o->written = o->pushed = o->seal_at = 0;
     o->seal = (dv_seal){.version = DV_SEAL_VERSION};
     o->next = NULL;
@@ -132,53 +137,90 @@ static bool write_failed(dv_object *o, dv_error *err)
     return dv_fail_errno(err, "cannot write an object in %s/%s", o->store->folder, dv_area_name[o->area]);
 }
 
-/* The buffer and N bytes behind it, out. */
-static bool flush_with(dv_object *o, const void *bytes, size_t n, dv_error *err)
+/* Past the cache from now on, or through it. A file system that cannot goes through it. */
+static void set_direct(dv_object *o, bool direct)
 {
-    struct iovec parts[2] = {{o->buffer, o->buffered}, {(void *)(uintptr_t)bytes, n}};
-    int first = o->buffered ? 0 : 1, end = n ? 2 : 1;
-    while (first < end) {
-        ssize_t done = DV_FAULT(DV_FAULT_WRITE) ? -1 : writev(o->fd, parts + first, end - first);
+    if (o->direct != direct && fcntl(o->fd, F_SETFL, direct ? O_DIRECT : 0) == 0)
+        o->direct = direct;
+}
+
+static bool write_at(dv_object *o, const uint8_t *bytes, size_t n, uint64_t at, dv_error *err)
+{
+    while (n) {
+        ssize_t done = DV_FAULT(DV_FAULT_WRITE) ? -1 : pwrite(o->fd, bytes, n, (off_t)at);
         if (done < 0 && errno == EINTR)
             continue;
         if (done < 0)
             return write_failed(o, err);
-        o->written += (uint64_t)done;
-        for (; first < end && (size_t)done >= parts[first].iov_len; first++)
-            done -= (ssize_t)parts[first].iov_len;
-        if (first < end) {
-            parts[first].iov_base = (uint8_t *)parts[first].iov_base + done;
-            parts[first].iov_len -= (size_t)done;
-        }
+        bytes += done;
+        n -= (size_t)done;
+        at += (uint64_t)done;
+        if (n) /* the disk is nearly full, and the rest may be no multiple of a block: the next write says why */
+            set_direct(o, false);
     }
-    o->buffered = 0;
-    if (o->written - o->pushed >= WRITE_BACK) { /* a hint: what fails here fails at the fsync */
+    return true;
+}
+
+static bool write_chunk(dv_object *o, dv_error *err)
+{
+    if (!write_at(o, o->chunk, o->in_chunk, o->written, err))
+        return false;
+    o->written += o->in_chunk;
+    o->in_chunk = 0;
+    if (!o->direct && o->written - o->pushed >= WRITE_BACK) { /* a hint: what fails here fails at the fsync */
         sync_file_range(o->fd, (off_t)o->pushed, (off_t)(o->written - o->pushed), SYNC_FILE_RANGE_WRITE);
         o->pushed = o->written;
     }
     return true;
 }
 
+/* Where the next bytes of the file go, *N at most; `taken` says how many came. NULL when a full chunk could not be written. */
+static uint8_t *room(dv_object *o, size_t *n, dv_error *err)
+{
+    if (o->in_head < HEAD) {
+        *n = HEAD - o->in_head;
+        return o->head + o->in_head;
+    }
+    if (o->written == 0) {
+        o->written = HEAD;
+        set_direct(o, o->store->direct);
+    }
+    if (o->in_chunk == CHUNK && !write_chunk(o, err))
+        return NULL;
+    *n = CHUNK - o->in_chunk;
+    return o->chunk + o->in_chunk;
+}
+
+static void taken(dv_object *o, size_t n)
+{
+    *(o->written ? &o->in_chunk : &o->in_head) += n;
+}
+
 static bool put(dv_object *o, const void *bytes, size_t n, dv_error *err)
 {
-    if (n >= DIRECT)
-        return flush_with(o, bytes, n, err);
-    if (o->buffered + n > BUFFER && !flush_with(o, NULL, 0, err))
-        return false;
-    if (n)
-        memcpy(o->buffer + o->buffered, bytes, n);
-    o->buffered += n;
+    for (const uint8_t *from = bytes; n;) {
+        size_t k;
+        uint8_t *to = room(o, &k, err);
+        if (!to)
+            return false;
+        k = k < n ? k : n;
+        memcpy(to, from, k);
+        taken(o, k);
+        from += k;
+        n -= k;
+    }
     return true;
 }
 
-/* LEN bytes of SPOOL from AT on, through the buffer, into the body. */
+/* LEN bytes of SPOOL from AT on into the body. */
 static bool copy_bulk(dv_object *o, int spool, uint64_t at, uint64_t len, dv_error *err)
 {
-    if (!flush_with(o, NULL, 0, err))
-        return false;
     while (len) {
-        size_t want = len < BUFFER ? (size_t)len : BUFFER;
-        ssize_t n = pread(spool, o->buffer, want, (off_t)at);
+        size_t k;
+        uint8_t *to = room(o, &k, err);
+        if (!to)
+            return false;
+        ssize_t n = pread(spool, to, len < k ? (size_t)len : k, (off_t)at);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
@@ -187,9 +229,9 @@ static bool copy_bulk(dv_object *o, int spool, uint64_t at, uint64_t len, dv_err
                        ? dv_fail_errno(err, "cannot read the spool file")
                        : dv_fail(err, DV_ERR_INTERNAL, "the spool file ends %llu bytes early", (unsigned long long)len);
         }
-        o->buffered = (size_t)n;
-        if (!dv_sha256_add(o->body_sha, o->buffer, (size_t)n, err) || !flush_with(o, NULL, 0, err))
+        if (!dv_sha256_add(o->body_sha, to, (size_t)n, err))
             return false;
+        taken(o, (size_t)n);
         at += (uint64_t)n;
         len -= (uint64_t)n;
     }
@@ -310,7 +352,7 @@ bool dv_object_body_hash(dv_object *o, uint8_t out[DV_SHA256_BYTES], dv_error *e
 
 /* ---- the end ---- */
 
-/* The seal into the buffer, when it is still there, else over the zeros in the file. */
+/* The seal into the head, and out with all that is not yet written: the odd bytes at the end last, through the cache. */
 static bool put_seal(dv_object *o, uint8_t raw[DV_SEAL_BYTES], dv_error *err)
 {
     uint8_t hash[DV_SHA256_BYTES];
@@ -320,20 +362,14 @@ static bool put_seal(dv_object *o, uint8_t raw[DV_SEAL_BYTES], dv_error *err)
         return false;
     o->seal.dataset_bytes = o->seal.header_bytes + o->seal.body_bytes;
     dv_seal_put(&o->seal, raw);
-    bool in_buffer = o->written == 0;
-    if (in_buffer)
-        memcpy(o->buffer + o->seal_at, raw, DV_SEAL_BYTES);
-    if (!flush_with(o, NULL, 0, err))
+    memcpy(o->head + o->seal_at, raw, DV_SEAL_BYTES);
+    size_t even = o->in_chunk - o->in_chunk % BLOCK;
+    if (!write_at(o, o->chunk, even, o->written, err) || !write_at(o, o->head, o->in_head, 0, err))
         return false;
-    for (size_t done = 0; !in_buffer && done < DV_SEAL_BYTES;) {
-        ssize_t n =
-            DV_FAULT(DV_FAULT_WRITE) ? -1 : pwrite(o->fd, raw + done, DV_SEAL_BYTES - done, (off_t)(o->seal_at + done));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return write_failed(o, err);
-        done += (size_t)n;
-    }
+    set_direct(o, false);
+    if (!write_at(o, o->chunk + even, o->in_chunk - even, o->written + even, err))
+        return false;
+    o->written = o->written ? o->written + o->in_chunk : o->in_head;
     return true;
 }
 

@@ -21,24 +21,28 @@ const char *const dv_area_name[DV_AREAS] = {"objects", "quarantine", "versions"}
 
 /* ---- open and close ---- */
 
-/* File systems by what an fsync of a file does for its name. */
+/* File systems by what an fsync of a file does for its name, and whether to write past the page cache: where that is tried and quick. */
 static const struct {
     long magic;
     const char *name;
-    bool logs_names;
-} systems[] = {{EXT4_SUPER_MAGIC, "ext4", true}, {XFS_SUPER_MAGIC, "xfs", true},    {BTRFS_SUPER_MAGIC, "btrfs", true},
-               {TMPFS_MAGIC, "tmpfs", true},     {NFS_SUPER_MAGIC, "nfs", false},   {0x6969, "nfs", false},
-               {0x794c7630, "overlayfs", false}, {0xff534d42, "cifs", false},       {0x2fc12fc1, "zfs", false},
-               {0x65735546, "fuse", false},      {MSDOS_SUPER_MAGIC, "vfat", false}};
+    bool logs_names, direct;
+} systems[] = {{EXT4_SUPER_MAGIC, "ext4", true, true},    {XFS_SUPER_MAGIC, "xfs", true, true},
+               {BTRFS_SUPER_MAGIC, "btrfs", true, false}, {TMPFS_MAGIC, "tmpfs", true, false},
+               {NFS_SUPER_MAGIC, "nfs", false, false},    {0x6969, "nfs", false, false},
+               {0x794c7630, "overlayfs", false, false},   {0xff534d42, "cifs", false, false},
+               {0x2fc12fc1, "zfs", false, false},         {0x65735546, "fuse", false, false},
+               {MSDOS_SUPER_MAGIC, "vfat", false, false}};
 
-static const char *system_of(long magic, bool *logs_names)
+/* The name of the file system MAGIC, and what the store does on it. */
+static const char *settle(dv_store *store, long magic)
 {
     for (size_t i = 0; i < sizeof systems / sizeof *systems; i++)
         if (systems[i].magic == magic) {
-            *logs_names = systems[i].logs_names;
+            store->logs_names = systems[i].logs_names;
+            store->direct = systems[i].direct;
             return systems[i].name;
         }
-    *logs_names = false;
+    store->logs_names = store->direct = false;
     return "unknown";
 }
 
@@ -53,9 +57,7 @@ static bool open_area(dv_store *store, int a, dv_error *err)
     struct statfs fs;
     if (store->area[a] < 0 || fstatfs(store->area[a], &fs) != 0)
         return dv_fail_errno(err, "cannot open %s", path);
-    bool logs_names;
-    const char *name = system_of((long)fs.f_type, &logs_names);
-    store->logs_names = logs_names; /* of one file system, as is checked */
+    const char *name = settle(store, (long)fs.f_type); /* one file system for all areas, as is checked */
     int fd = openat(store->area[a], ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0640);
     if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL))
         return dv_fail(err, DV_ERR_CONFIG,

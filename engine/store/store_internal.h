@@ -16,6 +16,7 @@ struct dv_store {
     char *folder;
     int area[DV_AREAS]; /* objects/, quarantine/, versions/ */
     bool logs_names;    /* an fsync of a file brings its new name with it */
+    bool direct;        /* files are written past the page cache */
 
     atomic_llong slot; /* the latest ten-minute folder used, in ten minutes since 1970 */
     atomic_bool unready;
