@@ -2,7 +2,7 @@
  *
  *   dv_catalog_write   joins the queue; when nobody leads, its caller does:
  *                        takes all that wait, up to GROUP_MAX
- *                        BEGIN IMMEDIATE; SAVEPOINT, work, RELEASE ...; COMMIT
+ *                        BEGIN IMMEDIATE; SAVEPOINT, work, RELEASE ...; COMMIT        (one alone needs no savepoint)
  *                        posts each other member's semaphore, and hands the lead to the first that waits by now
  *                      else it waits on its semaphore until its group is committed, or it is to lead the next one
  *
@@ -57,6 +57,7 @@ typedef struct reader {
 struct dv_catalog {
     /* set once */
     char *dsn;
+    bool postgres;
     bool unclean;
     pthread_t thread;
     pthread_key_t key;
@@ -170,17 +171,18 @@ static void checkpoint(dv_catalog *cat)
 
 /* ---- groups ---- */
 
-static bool run_member(dv_catalog *cat, member *m, bool *lost)
+/* ALONE: the transaction is its savepoint. */
+static bool run_member(dv_catalog *cat, member *m, bool alone, bool *lost)
 {
-    if (!dv_db_savepoint(cat->db, m->err)) {
+    if (!alone && !dv_db_savepoint(cat->db, m->err)) {
         *lost = !dv_db_in_transaction(cat->db);
         return false;
     }
     bool ok = m->work(cat->db, m->user, m->err);
     DV_FAIL_POINT("catalog.member");
-    if (ok && dv_db_release(cat->db, m->err))
+    if (ok && (alone || dv_db_release(cat->db, m->err)))
         return true;
-    *lost = !dv_db_rollback_to(cat->db);
+    *lost = alone || !dv_db_rollback_to(cat->db);
     return false;
 }
 
@@ -200,7 +202,7 @@ static void run_group(dv_catalog *cat, member *first, const member *mine)
             dv_db_rollback(cat->db);
     }
     for (member *m = first; ok && m; m = m->next) {
-        m->ok = run_member(cat, m, &lost);
+        m->ok = run_member(cat, m, !first->next, &lost);
         if (lost) { /* invariant 5: what the others did is gone with it */
             dv_db_rollback(cat->db);
             ok = dv_fail(&err, m->err ? m->err->code : DV_ERR_DB, "the transaction was lost with another's: %s",
@@ -230,11 +232,13 @@ static void run_group(dv_catalog *cat, member *first, const member *mine)
     }
 }
 
-/* Takes the head of the queue: the keeper alone, or all members up to it, GROUP_MAX at most. Under lock. */
+/* Takes the head of the queue: the keeper alone, or all members up to it, GROUP_MAX at most. PostgreSQL does not wait for the disk unless FULL:
+ * there a transaction costs less than a savepoint. Under lock. */
 static member *take_group(dv_catalog *cat)
 {
     member *first = cat->first, *end = first;
-    for (int n = 1; first->work && end->next && end->next->work && n < GROUP_MAX; n++)
+    int most = cat->postgres && !first->full ? 1 : GROUP_MAX;
+    for (int n = 1; first->work && end->next && end->next->work && n < most; n++)
         end = end->next;
     cat->first = end->next;
     if (!cat->first)
@@ -441,6 +445,7 @@ dv_catalog *dv_catalog_open(const char *dsn, dv_error *err)
         dv_fail(err, DV_ERR_MEMORY, "no memory for the catalog");
         return NULL;
     }
+    cat->postgres = dv_db_is_postgres(dsn);
     cat->last = &cat->first;
     cat->retry_at = LOG_LIMIT;
     pthread_mutex_init(&cat->lock, NULL);
