@@ -132,6 +132,7 @@ policy("unknown_vr", 12, "Elements sent as UN get the VR that the dictionary kno
 local structure_faults = {
   { 1, "odd lengths" }, { 2, "VRs that do not exist" }, { 4, "elements out of order" }, { 8, "elements that come twice" },
   { 16, "wrong sequence or item lengths" }, { 32, "bytes behind the dataset" }, { 128, "sequences sent as UN" },
+  { 256, "a transfer syntax other than the declared one" },
 }
 
 policy("structure", 13, "Faults of encoding that were read past (odd lengths, wrong item lengths, elements twice or out of order) are reported as warnings; "

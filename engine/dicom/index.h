@@ -83,6 +83,7 @@ typedef struct dv_index {
  *                      delimiters with a length; bytes stay with the element before them; an item longer than its sequence says
  *   TRAILING           zeros behind the last element
  *   FOREIGN_GROUP      groups 0000 to 0007 in the dataset
+ *   OTHER_SYNTAX       set by whoever found that the dataset is not in the syntax declared for it (DEFECTS.md 11)
  * An element that runs past its item's defined length, and an item past that of the item around its sequence, are MALFORMED. */
 enum {
     DV_INDEX_ODD_LENGTH = 1,
@@ -93,6 +94,7 @@ enum {
     DV_INDEX_TRAILING = 32,
     DV_INDEX_FOREIGN_GROUP = 64,
     DV_INDEX_UN_SEQUENCE = 128,
+    DV_INDEX_OTHER_SYNTAX = 256,
 };
 
 typedef enum dv_index_state { DV_INDEX_MORE, DV_INDEX_BULK, DV_INDEX_BODY, DV_INDEX_END, DV_INDEX_BAD } dv_index_state;

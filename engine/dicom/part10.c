@@ -126,6 +126,10 @@ static dv_text true_syntax(const uint8_t *p, size_t n, dv_text declared)
     static const char *const order[] = {DV_UID_EXPLICIT_LE, DV_UID_EXPLICIT_BE, DV_UID_IMPLICIT_LE};
     if (declared.at) {
         dv_encoding e = dv_syntax_encoding(declared);
+        /* An implicit reading takes two letters for a length of 16 KB or more and so passes nearly everything; an explicit one wants two
+         * letters that are a VR, element after element. */
+        if (e.implicit && plausible(p, n, dv_syntax_encoding(DV_TEXT(DV_UID_EXPLICIT_LE)), false))
+            return dv_text_of(DV_UID_EXPLICIT_LE);
         if (e.deflated ? plausible_deflated(p, n) : plausible(p, n, e, true))
             return declared;
     }
@@ -135,6 +139,16 @@ static dv_text true_syntax(const uint8_t *p, size_t n, dv_text declared)
     if (plausible_deflated(p, n))
         return dv_text_of(DV_UID_DEFLATED_LE);
     return (dv_text){0};
+}
+
+dv_text dv_part10_plain_syntax(const uint8_t *p, size_t n, dv_text declared)
+{
+    static const char *const plain[] = {DV_UID_IMPLICIT_LE, DV_UID_EXPLICIT_LE, DV_UID_EXPLICIT_BE};
+    dv_text found = {0};
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        if (dv_text_is(declared, plain[i]))
+            found = true_syntax(p, n, declared);
+    return found.at && !dv_syntax_encoding(found).deflated ? found : declared;
 }
 
 /* ---- what is it, when it is not DICOM ---- */
@@ -407,6 +421,8 @@ dv_dataset *dv_part10_open(const uint8_t *bytes, size_t len, dv_arena *arena, dv
     }
     if (!dv_index_all(ix, arena, e, data, left, err))
         return NULL;
+    if (meta->wrong_meta)
+        ix->findings |= DV_INDEX_OTHER_SYNTAX;
     return dv_dataset_open(arena, ix, err);
 }
 

@@ -3,7 +3,7 @@
  *   128 bytes | "DICM" | group 0002, explicit little endian | dataset in (0002,0010)
  *
  * Files without preamble, without meta header, or with a wrong one are read too: the true syntax is found by trial of the first
- * elements (the declared one first, then explicit little and big endian, implicit, deflated).
+ * elements (the declared one first, but explicit data is never taken for implicit; then explicit little and big endian, implicit, deflated).
  * Memory    fields borrow from the bytes or the arena. Threads: pure functions. */
 #ifndef DV_DICOM_PART10_H
 #define DV_DICOM_PART10_H
@@ -30,6 +30,9 @@ typedef struct dv_file_meta {
  * NOT_DICOM when it is none, with what the first bytes look like ("a PDF", "a JPEG", "text"); TRUNCATED when the meta group goes on
  * behind the end. */
 bool dv_part10_read(const uint8_t *bytes, size_t len, dv_arena *arena, dv_file_meta *out, dv_error *err);
+/* The uncompressed syntax that the first N bytes of a dataset are in, where DECLARED, one of those, cannot be it; else DECLARED. A few elements
+ * tell, 512 bytes have them. */
+dv_text dv_part10_plain_syntax(const uint8_t *p, size_t n, dv_text declared);
 /* Preamble, "DICM" and the meta group for META, padded and with its group length; implementation UID and version are ours.
  * *PRIVATE_AT (may be NULL): offset of private_bytes' value in the result. */
 bool dv_part10_write(const dv_file_meta *meta, dv_arena *arena, dv_text *out, size_t *private_at, dv_error *err);

@@ -44,6 +44,7 @@ typedef struct dv_arrival {
     bool
         accept; /* a person decided: it takes the place of what stands under its SOP Instance UID, and its study goes to its patient */
     bool whole_file; /* what comes is a whole file, File Meta and all, that cannot be taken apart */
+    bool other_syntax; /* transfer_syntax was found by trial, another one was declared */
     bool from_file;  /* sop_class and sop_instance are File Meta's, which is made anew: the dataset wins (DEFECTS 11) */
 } dv_arrival;
 

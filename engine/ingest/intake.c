@@ -19,6 +19,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "dicom/deflate.h"
+#include "dicom/part10.h"
 #include "ingest/ingest_internal.h"
 
 #include <stdio.h>
@@ -32,6 +33,7 @@ typedef enum phase { PHASE_HEADER, PHASE_BULK, PHASE_PREFIX, PHASE_BODY, PHASE_R
 enum {
     SPARES = 16,              /* intakes kept with their memory: as many associations as usually send at once */
     SPARE_BYTES = 512 * 1024, /* a header buffer that grew over this is given back */
+    TRIAL = 512,              /* bytes that tell in which syntax they are */
     PIECE = 64 * 1024,        /* taken at a time while the header is not complete: bounds what is copied of the body */
 };
 
@@ -101,6 +103,7 @@ dv_intake *dv_intake_begin(dv_ingest *ingest, const dv_arrival *arrival, dv_erro
     *in = (dv_intake){.arena = in->arena, .header = in->header, .arrival = *arrival, .spool = -1};
     in->phase = encoding.deflated ? PHASE_RAW : PHASE_HEADER;
     dv_index_init(&in->index, &in->arena, encoding);
+    in->index.findings = arrival->other_syntax ? DV_INDEX_OTHER_SYNTAX : 0;
     in->passage = (dv_passage){.ingest = ingest,
                                .arena = &in->arena,
                                .arrival = &in->arrival,
@@ -261,9 +264,28 @@ static bool turn_bad(dv_intake *in, const dv_error *why, dv_error *err)
     return in->header.len == done || dv_object_body(in->object, in->header.at + done, in->header.len - done, err);
 }
 
+/* Peers that send explicit elements in an implicit context, and the like (DEFECTS.md 11): the first elements tell. False: too few are here. */
+static bool find_syntax(dv_intake *in, bool last)
+{
+    if (in->index.at || in->index.count)
+        return true;
+    if (in->header.len < TRIAL && !last)
+        return false;
+    dv_text found =
+        dv_part10_plain_syntax((const uint8_t *)in->header.at, in->header.len, in->arrival.transfer_syntax);
+    if (found.at != in->arrival.transfer_syntax.at) {
+        in->arrival.transfer_syntax = found;
+        dv_index_init(&in->index, &in->arena, dv_syntax_encoding(found));
+        in->index.findings = DV_INDEX_OTHER_SYNTAX;
+    }
+    return true;
+}
+
 /* Feeds the index with what HEADER holds. True also when it turned BAD. */
 static bool feed(dv_intake *in, bool last, dv_error *err)
 {
+    if (!find_syntax(in, last))
+        return true;
     for (;;) {
         dv_error why = {0};
         dv_index_state state = dv_index_feed(&in->index, (const uint8_t *)in->header.at, in->header.len, last, &why);
@@ -467,6 +489,7 @@ bool dv_ingest_file(dv_ingest *ingest, const uint8_t *bytes, size_t len, const d
     if (ok) {
         dv_arrival arrival = *given;
         arrival.transfer_syntax = meta.transfer_syntax;
+        arrival.other_syntax = meta.wrong_meta;
         arrival.sop_class = meta.sop_class;
         arrival.sop_instance = meta.sop_instance;
         arrival.from_file = true;

@@ -167,6 +167,12 @@ static void a_wrong_declared_syntax_is_found_out(void **state)
         ADD(EXPLICIT_BE);
         reads(f, DV_UID_EXPLICIT_BE, false, false, i != 1);
     }
+    /* Explicit data in what says it is implicit: "CS" and "UI" are no lengths. */
+    dv_buffer_clear(&f->file);
+    ADD(PREAMBLE_DICM);
+    add_syntax(f, DV_UID_IMPLICIT_LE);
+    ADD(EXPLICIT_LE);
+    reads(f, DV_UID_EXPLICIT_LE, false, false, true);
 }
 
 static void an_unknown_syntax_that_fits_is_kept(void **state)

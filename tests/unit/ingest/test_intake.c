@@ -353,6 +353,34 @@ static void what_cannot_be_filed_is_held_naming_the_uid_it_lacks(void **state)
     dv_buffer_free(&b);
 }
 
+/* DEFECTS.md 11: a peer sends explicit elements in a context that was negotiated implicit. */
+static void a_dataset_in_another_syntax_than_negotiated_is_stored_in_its_own(void **state)
+{
+    site *s = *state;
+    static const size_t pieces[] = {1, 700, 100000};
+    for (size_t i = 0; i < 3; i++) {
+        char sop[20];
+        snprintf(sop, sizeof sop, "1.2.3.%zu", i);
+        dv_buffer b = {0};
+        header(&b, sop, "P1");
+        if (i)
+            pixels(&b, 3000, 1);
+        dv_receipt r = take(s, &b, DV_UID_IMPLICIT_LE, sop, pieces[i]);
+        assert_int_equal(r.kept, DV_KEPT_STORED);
+        assert_stored_as_sent(s, r.path, &b);
+        char path[700];
+        dv_map map;
+        dv_file_meta meta;
+        snprintf(path, sizeof path, "%s/%s", s->folder, r.path);
+        assert_true(dv_map_open(&map, path, &s->err));
+        assert_true(dv_part10_read(map.bytes, map.len, &s->arena, &meta, &s->err));
+        assert_true(dv_text_is(meta.transfer_syntax, DV_UID_EXPLICIT_LE));
+        assert_false(meta.wrong_meta);
+        dv_map_close(&map);
+        dv_buffer_free(&b);
+    }
+}
+
 static void an_intake_that_is_dropped_leaves_nothing(void **state)
 {
     site *s = *state;
@@ -494,6 +522,7 @@ int main(void)
         CASE(a_dataset_unlike_its_command_is_held),
         CASE(a_deflated_dataset_is_stored_as_the_stream_that_came),
         CASE(what_cannot_be_filed_is_held_naming_the_uid_it_lacks),
+        CASE(a_dataset_in_another_syntax_than_negotiated_is_stored_in_its_own),
         CASE(an_intake_that_is_dropped_leaves_nothing),
         CASE(rows_that_a_kill_took_are_made_again_from_the_objects),
         CASE(an_object_whose_bytes_were_lost_goes_to_quarantine),
