@@ -32,6 +32,14 @@ bool dv_map_open(dv_map *map, const char *path, dv_error *err)
     return ok;
 }
 
+void dv_map_passed(const void *at, size_t n)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)at + page - 1) / page * page,
+              to = ((uintptr_t)at + n) / page * page;
+    if (from < to)
+        madvise((void *)from, to - from, MADV_DONTNEED); /* a hint */
+}
+
 void dv_map_close(dv_map *map)
 {
     if (map->bytes)

@@ -16,6 +16,9 @@ typedef struct dv_map {
 
 bool dv_map_open(dv_map *map, const char *path, dv_error *err);
 void dv_map_close(dv_map *map);
+/* N bytes at AT, in a map and nowhere else, have been passed: their pages go from our memory, and come again from the file when they are
+ * touched. Without it a file of 4 GB that is read once is 4 GB of us. */
+void dv_map_passed(const void *at, size_t n);
 /* Appends the whole file. */
 bool dv_file_read(const char *path, dv_buffer *out, dv_error *err);
 /* Replaces PATH by rename of a synced temporary beside it: readers see the old text or the new, never half. */

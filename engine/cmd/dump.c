@@ -25,6 +25,27 @@ static void say_read_past(const char *path, const dv_file_meta *meta)
         fprintf(stderr, "drover dump: %s: no File Meta group; read as %.*s\n", path, DV_ARG(meta->transfer_syntax));
 }
 
+typedef struct sink {
+    dv_map map;
+    size_t written;
+    dv_error *err;
+} sink;
+
+/* JSON of a large file is printed as it is made, and the file's pages are given back. */
+static bool print_piece(void *user, dv_text piece)
+{
+    enum { MUCH = 16 << 20 };
+    sink *s = user;
+    if (fwrite(piece.at, 1, piece.len, stdout) != piece.len)
+        return dv_fail_errno(s->err, "cannot write the output");
+    s->written += piece.len;
+    if (s->written > MUCH) {
+        dv_map_passed(s->map.bytes, s->map.len);
+        s->written = 0;
+    }
+    return true;
+}
+
 static bool dump_file(const dv_args *args, const char *path, dv_error *err)
 {
     dv_map map;
@@ -32,9 +53,11 @@ static bool dump_file(const dv_args *args, const char *path, dv_error *err)
     dv_buffer out = {0};
     dv_file_meta meta;
     bool json = dv_flag(args, "json");
-    dv_json_options o = {dv_flag(args, "pretty"), dv_flag(args, "no-pixel-data"), dv_flag(args, "meta")};
+    sink s = {.err = err};
+    dv_json_options o = {dv_flag(args, "pretty"), dv_flag(args, "no-pixel-data"), dv_flag(args, "meta"), print_piece, &s};
     if (!dv_map_open(&map, path, err))
         return false;
+    s.map = map;
     dv_arena_init(&arena, 0);
     dv_dataset *ds = dv_part10_open(map.bytes, map.len, &arena, &meta, err);
     bool good = ds != NULL;

@@ -10,7 +10,23 @@ typedef struct writer {
     dv_buffer *out;
     dv_json_options options;
     int depth;
+    bool stopped; /* flush said no */
 } writer;
+
+enum {
+    FULL = 64 * 1024,  /* text that is handed on */
+    BASE64 = 24 * 2048 /* bytes encoded at a time: whole groups of three, whole words of eight */
+};
+
+/* Hands on what there is, when it is LEAST bytes or more. */
+static bool drain(writer *w, size_t least)
+{
+    if (!w->options.flush || w->out->failed || w->out->len < least)
+        return !w->stopped;
+    w->stopped = w->stopped || !w->options.flush(w->options.user, dv_buffer_as_text(w->out));
+    dv_buffer_clear(w->out);
+    return !w->stopped;
+}
 
 static void line(writer *w)
 {
@@ -86,7 +102,10 @@ static void write_binary(writer *w, const dv_printable *v)
     const dv_vr_info *info = dv_vr_lookup(v->vr);
     name(w, "InlineBinary", false);
     dv_buffer_add(w->out, "\"", 1);
-    base64(w->out, v->bytes, v->big_endian && info ? info->unit : 1);
+    for (size_t at = 0; at < v->bytes.len && drain(w, FULL); at += BASE64) {
+        size_t n = v->bytes.len - at < BASE64 ? v->bytes.len - at : BASE64;
+        base64(w->out, (dv_text){v->bytes.at + at, n}, v->big_endian && info ? info->unit : 1);
+    }
     dv_buffer_add(w->out, "\"", 1);
 }
 
@@ -145,8 +164,8 @@ static bool decimal(dv_text t, bool integer, dv_buffer *out)
 
 static void write_numbers(writer *w, const dv_printable *v)
 {
-    dv_buffer_reserve(w->out, v->bytes.len * 2);
     for (size_t i = 0;; i++) {
+        drain(w, FULL);
         size_t before = w->out->len;
         if (i == 0) {
             name(w, "Value", false);
@@ -355,7 +374,7 @@ static bool write_elements(writer *w, uint32_t item, const dv_charset *around, b
     for (size_t i = 0; i < count; i++) {
         if (i + 1 < count && list[i + 1].tag == list[i].tag)
             continue;
-        if (!write_node(w, list[i].node, &cs, first, err))
+        if (!write_node(w, list[i].node, &cs, first, err) || !drain(w, FULL))
             return false;
         first = false;
     }
@@ -392,5 +411,5 @@ bool dv_json_write(dv_dataset *ds, const dv_file_meta *meta, dv_json_options opt
     close_bracket(&w, '}');
     if (out->failed)
         return dv_fail(err, DV_ERR_MEMORY, "no memory for the JSON text");
-    return true;
+    return drain(&w, 0);
 }

@@ -22,6 +22,9 @@ typedef struct dv_json_options {
     bool pretty;        /* indented by two blanks */
     bool no_pixel_data; /* (7FE0,0010) left out */
     bool meta;          /* group 0002 too */
+    /* Gets the text piece by piece, so that it is never all in memory; false ends the writing (the error is its own). NULL: OUT has all. */
+    bool (*flush)(void *user, dv_text piece);
+    void *user;
 } dv_json_options;
 
 /* Appends DS as one JSON object, edits included. META may be NULL unless options.meta. Values that were taken out of the header

@@ -75,7 +75,7 @@ bool dv_intake_data(dv_intake *in, const void *bytes, size_t n, dv_error *err);
 bool dv_intake_finish(dv_intake *in, dv_receipt *out, dv_error *err);
 void dv_intake_drop(dv_intake *in);
 
-/* A whole Part 10 file (mapped). NOT_DICOM when it is none, UNSUPPORTED for a DICOMDIR: nothing is kept. */
+/* A whole Part 10 file, mapped: what was read of a large one is given back (dv_map_passed). NOT_DICOM when it is none, UNSUPPORTED for a DICOMDIR: nothing is kept. */
 bool dv_ingest_file(dv_ingest *ingest, const uint8_t *bytes, size_t len, const dv_arrival *arrival, dv_receipt *out,
                     dv_error *err);
 /* Objects without a row since the last clean stop get one; unsealed ones go to quarantine. *COUNT rows added. */

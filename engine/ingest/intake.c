@@ -34,6 +34,7 @@ enum {
     SPARES = 16,              /* intakes kept with their memory: as many associations as usually send at once */
     SPARE_BYTES = 512 * 1024, /* a header buffer that grew over this is given back */
     TRIAL = 512,              /* bytes that tell in which syntax they are */
+    MAP_PIECE = 4 << 20,      /* of a file that is read, in memory at a time */
     PIECE = 64 * 1024,        /* taken at a time while the header is not complete: bounds what is copied of the body */
 };
 
@@ -494,7 +495,13 @@ bool dv_ingest_file(dv_ingest *ingest, const uint8_t *bytes, size_t len, const d
         arrival.sop_instance = meta.sop_instance;
         arrival.from_file = true;
         dv_intake *in = dv_intake_begin(ingest, &arrival, err);
-        ok = in && dv_intake_data(in, bytes + meta.dataset, len - meta.dataset, err);
+        ok = in != NULL;
+        for (size_t at = meta.dataset, n; ok && at < len; at += n) {
+            n = len - at < MAP_PIECE ? len - at : MAP_PIECE;
+            ok = dv_intake_data(in, bytes + at, n, err);
+            if (n == MAP_PIECE)
+                dv_map_passed(bytes + at, n);
+        }
         if (ok)
             ok = dv_intake_finish(in, out, err);
         else

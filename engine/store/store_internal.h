@@ -63,7 +63,7 @@ void dv_place_folder(int64_t slot, char out[32]);
 
 /* ---- verify.c ---- */
 
-/* Checks a whole file in memory, called NAME in errors; SEAL gets its bytes. */
+/* Checks a whole file, a map, called NAME in errors; SEAL gets its bytes. */
 bool dv_verify_bytes(const uint8_t *bytes, size_t len, const char *name, uint8_t seal[DV_SEAL_BYTES], dv_error *err);
 
 /* object.c */

@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+enum { PASS_BYTES = 4 << 20 }; /* of a large body, in memory at a time */
+
 /* ---- what a file says of itself ---- */
 
 static bool inflate_header(dv_text deflated, dv_arena *arena, dv_text *out, dv_error *err)
@@ -73,6 +75,19 @@ typedef struct hashes {
     dv_sha256 *header, *body;
 } hashes;
 
+/* N bytes of a map, which are not needed again. */
+static bool hash_passing(dv_sha256 *h, const uint8_t *at, size_t n, dv_error *err)
+{
+    for (size_t done = 0, part; done < n; done += part) {
+        part = n - done < PASS_BYTES ? n - done : PASS_BYTES;
+        if (!dv_sha256_add(h, at + done, part, err))
+            return false;
+        if (part == PASS_BYTES)
+            dv_map_passed(at + done, part);
+    }
+    return true;
+}
+
 /* Header and body of the dataset as the pieces part them. */
 static bool hash_parts(const hashes *h, const uint8_t *dataset, const dv_seal *seal, const dv_private *p,
                        const char *name, dv_error *err)
@@ -83,7 +98,7 @@ static bool hash_parts(const hashes *h, const uint8_t *dataset, const dv_seal *s
         if (piece.at < at || piece.at > seal->dataset_bytes || piece.len > seal->dataset_bytes - piece.at)
             return differs(name, "list of bulk values", err);
         if (!dv_sha256_add(h->header, dataset + at, piece.at - at, err) ||
-            !dv_sha256_add(h->body, dataset + piece.at, piece.len, err))
+            !hash_passing(h->body, dataset + piece.at, piece.len, err))
             return false;
         at = piece.at + piece.len;
         bulk += piece.len;
@@ -92,7 +107,7 @@ static bool hash_parts(const hashes *h, const uint8_t *dataset, const dv_seal *s
     if (tail < at || tail > seal->dataset_bytes)
         return differs(name, "list of bulk values", err);
     return dv_sha256_add(h->header, dataset + at, tail - at, err) &&
-           dv_sha256_add(h->body, dataset + tail, seal->dataset_bytes - tail, err);
+           hash_passing(h->body, dataset + tail, seal->dataset_bytes - tail, err);
 }
 
 static bool compare_parts(const hashes *h, const uint8_t *dataset, const dv_seal *seal, const dv_private *p,

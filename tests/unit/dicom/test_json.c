@@ -319,6 +319,48 @@ static void the_listing_shows_nesting_and_cuts_what_is_long(void **state)
     assert_null(strstr(f->out.at, "fragment 2"));
 }
 
+typedef struct pieces {
+    dv_buffer all;
+    size_t most, count, stop_at; /* stop_at: says no at that piece, 0 never */
+} pieces;
+
+static bool take(void *user, dv_text piece)
+{
+    pieces *p = user;
+    p->most = piece.len > p->most ? piece.len : p->most;
+    return dv_buffer_text(&p->all, piece) && ++p->count != p->stop_at;
+}
+
+/* A file of 300 MB took 730 MB to print. */
+static void a_large_value_is_printed_in_pieces_that_are_the_whole(void **state)
+{
+    fixture *f = *state;
+    f->encoding.big_endian = true;
+    static char bulk[700001], floats[400000];
+    for (size_t i = 0; i < sizeof bulk; i++)
+        bulk[i] = (char)(i * 7 >> 3);
+    E(0x00080018, "UI", "1.2.3\0");
+    element(f, 0x00189999, "OW", (dv_text){bulk, 700000});
+    head(f, 0x00189998, "UT", sizeof floats);
+    memset(floats, 'x', sizeof floats);
+    dv_buffer_add(&f->data, floats, sizeof floats);
+    element(f, 0x7FE00010, "OW", (dv_text){bulk, 300002});
+    assert_true(dv_json_write(dataset(f), NULL, PLAIN, &f->out, &f->err));
+    pieces p = {0};
+    dv_buffer out = {0};
+    assert_true(dv_json_write(dataset(f), NULL, (dv_json_options){.flush = take, .user = &p}, &out, &f->err));
+    assert_int_equal(p.all.len, f->out.len);
+    assert_memory_equal(p.all.at, f->out.at, f->out.len);
+    assert_true(p.count > 10 && p.most < sizeof floats + 200000);
+    assert_int_equal(out.len, 0);
+    pieces few = {.stop_at = 2};
+    assert_false(dv_json_write(dataset(f), NULL, (dv_json_options){.flush = take, .user = &few}, &out, &f->err));
+    assert_int_equal(few.count, 2);
+    dv_buffer_free(&p.all);
+    dv_buffer_free(&few.all);
+    dv_buffer_free(&out);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -340,6 +382,7 @@ int main(void)
         CASE(pretty_is_indented),
         CASE(the_meta_group_is_printed_when_asked),
         CASE(edits_are_printed),
+        CASE(a_large_value_is_printed_in_pieces_that_are_the_whole),
         CASE(the_listing_shows_nesting_and_cuts_what_is_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
