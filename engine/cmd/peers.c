@@ -25,6 +25,8 @@ static const dv_option peer_options[] = {
     {"tls-key", "FILE", "add: PEM of that certificate's key (default: in the same file)"},
     {"tls-insecure", NULL, "add: take any certificate of it (laboratory)"},
     {"replace", NULL, "add: change the peer when it is there"},
+    {"move", NULL, "check: ask for one instance by C-MOVE, which proves that it comes (it is stored)"},
+    {"full", NULL, "probe: every accepted class in every transfer syntax, which takes many associations"},
     {"study", "UID", "commit: what it shall commit; a series or an instance too"},
     {"wait", "SECONDS", "commit: for its report (default 60)"},
     DV_ASK_OPTIONS};
@@ -98,6 +100,12 @@ static int run_peers(const dv_args *args)
     if (strcmp(what, "list") == 0)
         return dv_ask_list(args, "peers.list", cJSON_CreateObject(), columns,
                            "no peers yet; add one: drover peers add SLUG --aet AE --host HOST --port N");
+    if (strcmp(what, "show") == 0)
+        return dv_peers_show(args);
+    if (strcmp(what, "probe") == 0)
+        return dv_peers_probe(args);
+    if (strcmp(what, "check") == 0)
+        return dv_peers_check(args);
     if (strcmp(what, "commit") == 0)
         return dv_peers_commit(args);
     if (strcmp(what, "remove") == 0 && args->count == 2) {
@@ -110,9 +118,11 @@ static int run_peers(const dv_args *args)
 
 const dv_verb dv_verb_peers = {
     "peers",
-    "list | add SLUG ... | remove SLUG",
+    "list | add SLUG ... | remove SLUG | show SLUG | probe SLUG | check [SLUG] | commit SLUG --study UID",
     "remote systems we receive from and pull out of",
-    "A peer is named by its slug, which rules, batches and this command line use.",
+    "A peer is named by its slug, which rules, batches and this command line use. Check says what stands in the\n"
+    "way of a migration, and ends with 20 when something does; probe finds out what the peer can, and show\n"
+    "prints it again; commit asks it for storage commitment.",
     peer_options,
     "drover peers add old-pacs --aet OLDPACS --host 10.1.2.3 --port 104 --direction SourceOnly",
     run_peers};

@@ -89,6 +89,11 @@ const dv_syntax *dv_syntax_lookup(dv_text uid)
     return NULL;
 }
 
+const dv_syntax *dv_syntax_at(size_t i)
+{
+    return i < sizeof syntaxes / sizeof syntaxes[0] ? &syntaxes[i] : NULL;
+}
+
 dv_encoding dv_syntax_encoding(dv_text uid)
 {
     const dv_syntax *known = dv_syntax_lookup(uid);

@@ -25,6 +25,8 @@ typedef struct dv_syntax {
 
 /* NULL for one that is not known. */
 const dv_syntax *dv_syntax_lookup(dv_text uid);
+/* All that are known: the I-th, NULL behind the last. */
+const dv_syntax *dv_syntax_at(size_t i);
 /* Known or not: private syntaxes are explicit little endian and encapsulated, but for GE's 1.2.840.113619.5.2 (implicit,
  * little endian, big endian pixels). */
 dv_encoding dv_syntax_encoding(dv_text uid);

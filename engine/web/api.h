@@ -8,10 +8,12 @@
 dv_handler dv_api_status;
 /* api_peers.c */
 dv_handler dv_api_peers_list, dv_api_peers_add, dv_api_peers_remove, dv_api_echo, dv_api_find;
+/* api_peers_probe.c, api_peers_check.c */
+dv_handler dv_api_peers_show, dv_api_peers_probe, dv_api_peers_check;
 /* api_commitments.c */
 dv_handler dv_api_peers_commit, dv_api_commitments_list, dv_api_commitments_instances;
 /* api_archive.c */
-dv_handler dv_api_studies, dv_api_instances, dv_api_audit, dv_api_audit_by_rule, dv_api_verify;
+dv_handler dv_api_studies, dv_api_instances, dv_api_audit, dv_api_audit_by_rule, dv_api_verify, dv_api_damages;
 /* api_ingest.c */
 dv_handler dv_api_ingest;
 /* api_quarantine.c */

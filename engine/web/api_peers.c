@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-static cJSON *peer_json(const dv_peer *p)
+cJSON *dv_api_peer_json(const dv_peer *p)
 {
     cJSON *row = cJSON_CreateObject();
     dv_json_text(row, "slug", p->slug);
@@ -34,7 +34,7 @@ bool dv_api_peers_list(dv_site *site, const cJSON *args, dv_reply *reply, dv_err
     dv_db *db = dv_catalog_reader(site->catalog, err);
     bool ok = db && dv_peer_list(db, &arena, &peers, &count, err);
     for (size_t i = 0; ok && i < count; i++)
-        ok = dv_reply_row(reply, peer_json(&peers[i]), err);
+        ok = dv_reply_row(reply, dv_api_peer_json(&peers[i]), err);
     dv_arena_free(&arena);
     return ok;
 }
@@ -87,7 +87,8 @@ bool dv_api_peers_add(dv_site *site, const cJSON *args, dv_reply *reply, dv_erro
     if (peer.label.len == 0)
         peer.label = peer.slug;
     save_work work = {&peer, dv_args_bool(args, "replace"), 0};
-    bool ok = dv_catalog_write(site->catalog, true, save, &work, err) && dv_reply_row(reply, peer_json(&peer), err);
+    bool ok =
+        dv_catalog_write(site->catalog, true, save, &work, err) && dv_reply_row(reply, dv_api_peer_json(&peer), err);
     cJSON_free(settings_text);
     return ok;
 }
