@@ -4,8 +4,7 @@
 #   tests/bare.sh                       examples/quickstart.sh, then tests/run.sh
 #   tests/bare.sh examples/quickstart.sh
 #
-# Needs root (or unshare with a user namespace of its own). Packages come from where this host gets them: its apt sources,
-# options, keys and proxy are copied at run time. The chroot shares the host's network, nothing else.
+# Needs root (or unshare with a user namespace of its own). The chroot shares the host's network, nothing else.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || { echo "1..0 # SKIP a chroot needs root"; exit 0; }
@@ -18,17 +17,8 @@ install_packages all >&2
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/drover-bare.XXXXXX")
 bare=$work/root
 trap 'rm -rf --one-file-system "$work"' EXIT
-sources=(/etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list /etc/apt/sources.list)
-found=()
-for file in "${sources[@]}"; do [ -s "$file" ] && found+=("$file"); done
-mkdir "$work/apt"
-cp -L /etc/apt/apt.conf.d/*proxy* /etc/apt/apt.conf.d/99* "$work/apt/" 2>/dev/null
-options=()
-for file in "$work"/apt/*; do [ -f "$file" ] && options+=(--aptopt="$file"); done
-mmdebstrap --quiet --variant=apt --include=git,ca-certificates "${options[@]}" bookworm "$bare" "${found[@]}" >&2 ||
-    { echo "not ok 1 - mmdebstrap makes a bare system"; exit 1; }
-cp -L /etc/resolv.conf "$bare/etc/resolv.conf"
-[ ! -d /etc/apt/auth.conf.d ] || cp -r /etc/apt/auth.conf.d/. "$bare/etc/apt/auth.conf.d/"
+. tests/bare_root.sh
+bare_root "$work" git,ca-certificates || { echo "not ok 1 - mmdebstrap makes a bare system"; exit 1; }
 before=$(chroot "$bare" sh -c 'find /etc/systemd/system /etc/rc?.d 2>/dev/null | sort')
 
 # As git would give it to a newcomer: what is committed. The real data lie beside it, as in the house.
