@@ -74,6 +74,7 @@ typedef struct dv_instance {
     enum dv_clash {
         DV_CLASH_HOLD, /* the stored study belongs to another patient: a conflict */
         DV_CLASH_TAKE, /* a person decided: the study goes to this one's patient */
+        DV_CLASH_NEWER, /* the same when the catalog is made again: the latest decision counts */
         DV_CLASH_KEEP, /* the catalog is made again: decided long ago, the study stays as the first made it */
     } clash;
 } dv_instance;

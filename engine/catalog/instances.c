@@ -382,7 +382,7 @@ bool dv_catalog_add_instance_why(dv_db *db, const dv_instance *row, dv_seen *see
         *why = "the study belongs to another patient";
         return true;
     }
-    if (p.clash && row->clash == DV_CLASH_TAKE && !dv_place_take_study(db, row, &p, err))
+    if (p.clash && !dv_place_take_study(db, row, &p, err))
         return false;
     if (!dv_place_put(db, row, &p, existing, err))
         return false;

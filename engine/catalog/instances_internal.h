@@ -31,7 +31,7 @@ bool dv_place_put(dv_db *db, const dv_instance *row, dv_place *p, int64_t *id, d
 bool dv_place_audit(dv_db *db, const dv_instance *row, int64_t id, int64_t *findings, dv_error *err);
 /* The patient of ROW into P, made when there is none. */
 bool dv_place_patient(dv_db *db, const dv_instance *row, dv_place *p, dv_error *err);
-/* Study P->study goes to ROW's patient, by a person's decision. */
+/* Study P->study goes to ROW's patient, as far as row->clash wants it. */
 bool dv_place_take_study(dv_db *db, const dv_instance *row, dv_place *p, dv_error *err);
 
 #endif

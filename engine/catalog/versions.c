@@ -212,7 +212,12 @@ static bool says(dv_db *db, const dv_instance *row, const dv_place *p, dv_error 
 
 bool dv_place_take_study(dv_db *db, const dv_instance *row, dv_place *p, dv_error *err)
 {
-    int64_t before = p->patient;
+    int64_t before = p->patient, last = 0;
+    if (row->clash == DV_CLASH_NEWER &&
+        !dv_db_int(db, 0, &last, err, "SELECT last_received FROM studies WHERE id = $1", "i", p->study))
+        return false;
+    if (row->clash == DV_CLASH_KEEP || row->received_at < last)
+        return true;
     if (!dv_place_patient(db, row, p, err) ||
         !dv_db_exec(db, err, "UPDATE studies SET patient = $2 WHERE id = $1", "ii", p->study, p->patient) ||
         !set_study(db, row, p->study, err))
@@ -241,7 +246,7 @@ bool dv_catalog_replace(dv_db *db, const dv_instance *row, const dv_standing *s,
     if (p.clash && row->clash == DV_CLASH_HOLD) { /* asked before: dv_catalog_stands */
         return dv_fail(err, DV_ERR_LOCKED, "the study went to another patient meanwhile; send the instance once more");
     }
-    if (p.clash && row->clash == DV_CLASH_TAKE && !dv_place_take_study(db, row, &p, err))
+    if (p.clash && !dv_place_take_study(db, row, &p, err))
         return false;
     p.keep_id = s->id;
     p.version = out->number;
@@ -295,11 +300,17 @@ static bool insert_version(dv_db *db, const dv_instance *row, const dv_version *
            dv_catalog_count(db, "versions", 1, err);
 }
 
-bool dv_catalog_add_version(dv_db *db, const dv_instance *row, dv_seen seen, int64_t at, int64_t *id, bool *known,
-                            dv_error *err)
+bool dv_catalog_add_version(dv_db *db, const dv_instance *row, dv_seen seen, int64_t at, bool count_equal,
+                            int64_t *id, bool *known, dv_error *err)
 {
     int64_t in_force = 0, instance = 0, received_at = 0, number = 0;
-    if (!dv_catalog_repeat_version(db, row, id, err))
+    *known = false; /* the row of this very file: recovery, that runs beside, was faster */
+    if (!dv_db_int(db, 0, id, err, "SELECT id FROM versions WHERE received_sop_uid = $1 AND path = $2", "tt",
+                   row->received_sop_uid, dv_or_empty(row->path)))
+        return false;
+    if (*id)
+        return true;
+    if (count_equal && !dv_catalog_repeat_version(db, row, id, err))
         return false;
     *known = *id != 0;
     if (*known)

@@ -35,10 +35,10 @@ typedef struct dv_replaced {
  * columns become ROW's. AT is versions.replaced_at. */
 bool dv_catalog_replace(dv_db *db, const dv_instance *row, const dv_standing *standing, int64_t at, dv_replaced *out,
                         dv_error *err);
-/* ROW beside what is in force. *KNOWN: an equal version is there already, its repeats are counted, nothing was added. NOT_FOUND when nothing is
+/* ROW beside what is in force. *KNOWN (with COUNT_EQUAL): an equal version is there already, its repeats are counted, nothing was added. NOT_FOUND when nothing is
  * in force. Older than what is in force (received_at): it takes a number before it. */
-bool dv_catalog_add_version(dv_db *db, const dv_instance *row, dv_seen seen, int64_t at, int64_t *id, bool *known,
-                            dv_error *err);
+bool dv_catalog_add_version(dv_db *db, const dv_instance *row, dv_seen seen, int64_t at, bool count_equal,
+                            int64_t *id, bool *known, dv_error *err);
 /* Counts one more of an equal version when there is one. */
 bool dv_catalog_repeat_version(dv_db *db, const dv_instance *row, int64_t *id, dv_error *err);
 

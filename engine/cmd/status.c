@@ -28,6 +28,9 @@ static int run(const dv_args *args)
                                         {"excluded", "excluded", 0},
                                         {"unreadable", "unreadable", 0},
                                         {"duplicates", "came again", 0},
+                                        {"versions", "versions not in force", 0},
+                                        {"verification", "verification", 0},
+                                        {"damaged", "damaged objects", 0},
                                         {0}};
     return args->count ? dv_usage(args, "'%s' is too much", args->value[0])
                        : dv_ask_one(args, "status", cJSON_CreateObject(), columns);

@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static const dv_option options[] = {DV_ASK_OPTIONS};
+static const dv_option options[] = {
+    {"damaged", NULL, "instead: what the scheduled verification found (setting verify.interval_days)"}, DV_ASK_OPTIONS};
 
 typedef struct seen {
     cJSON *damaged, *sum; /* sum: the last progress, which is the total at the end */
@@ -32,8 +33,15 @@ static int run(const dv_args *args)
     seen s = {cJSON_CreateArray(), NULL};
     char a[64], b[64], c[64];
     dv_error err = {0};
-    if (args->count > 1)
-        return dv_usage(args, "give at most one UID");
+    static const dv_column damaged[] = {{"first_at", "FIRST SEEN", 19},
+                                        {"last_at", "LAST SEEN", 19},
+                                        {"error", "ERROR", 120},
+                                        {"sop_uid", "SOP INSTANCE UID", 0},
+                                        {0}};
+    if (args->count > 1 || (args->count && dv_flag(args, "damaged")))
+        return dv_usage(args, "give at most one UID, or --damaged");
+    if (dv_flag(args, "damaged"))
+        return dv_ask_list(args, "damages", cJSON_CreateObject(), damaged, "nothing damaged is known");
     cJSON *arguments = cJSON_CreateObject();
     if (args->count)
         cJSON_AddStringToObject(arguments, "uid", args->value[0]);
@@ -55,9 +63,12 @@ static int run(const dv_args *args)
 
 const dv_verb dv_verb_verify = {
     "verify",
-    "[UID]",
+    "[UID] | --damaged",
     "read stored objects again and check their hashes",
-    "All of them, or those of an instance, series or study. Exit code 17 when one is damaged.",
+    "All of them, or those of an instance, series or study. Exit code 17 when one is damaged.\n"
+    "With the setting verify.interval_days a running engine does so by itself, at verify.rate_mb_s and behind "
+    "receiving;\n"
+    "what it finds is in --damaged, in drover status, and a finding of the study.",
     options,
     "drover verify",
     run};

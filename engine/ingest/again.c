@@ -98,7 +98,7 @@ static bool is_newer(const dv_instance *row, const dv_standing *s)
 bool dv_again_course(dv_ingest *ingest, const dv_newcomer *n, dv_standing *s, dv_course *course, dv_error *err)
 {
     dv_again_policy policy = DV_AGAIN_HOLD;
-    bool same = true, accepted = n->row->clash == DV_CLASH_TAKE;
+    bool same = true, accepted = n->row->clash == DV_CLASH_TAKE || n->row->clash == DV_CLASH_NEWER;
     dv_db *db = dv_catalog_reader(ingest->catalog, err);
     if (!db || !dv_catalog_stands(db, n->row, s, err))
         return false;
@@ -161,7 +161,7 @@ static bool work(dv_db *db, void *user, dv_error *err)
     case DV_COURSE_REPLACE:
         return dv_catalog_replace(db, &s->row, &s->standing, dv_wall_us(), &s->replaced, err);
     case DV_COURSE_BESIDE:
-        return dv_catalog_add_version(db, &s->row, s->standing.seen, dv_wall_us(), &s->id, &s->known, err);
+        return dv_catalog_add_version(db, &s->row, s->standing.seen, dv_wall_us(), true, &s->id, &s->known, err);
     case DV_COURSE_HOLD:
         return dv_catalog_add_quarantined(db, &s->held, &s->id, &s->known, err);
     }
@@ -371,6 +371,25 @@ bool dv_again_settle(dv_ingest *ingest, const dv_newcomer *n, const dv_stored *d
            (settled || dv_fail(err, DV_ERR_LOCKED, "the stored instance changes all the time; send it once more"));
 }
 
+typedef struct repeat_work {
+    const dv_instance *row;
+    int64_t id;
+} repeat_work;
+
+static bool count_repeat(dv_db *db, void *user, dv_error *err)
+{
+    repeat_work *w = user;
+    return dv_catalog_repeat_version(db, w->row, &w->id, err);
+}
+
+bool dv_again_repeat(dv_ingest *ingest, const dv_instance *row, int64_t *id, dv_error *err)
+{
+    repeat_work w = {.row = row};
+    bool ok = dv_catalog_write(ingest->catalog, false, count_repeat, &w, err);
+    *id = w.id;
+    return ok;
+}
+
 /* ---- tidying up ---- */
 
 typedef struct waiting {
@@ -395,10 +414,14 @@ static bool take_waiting(void *user, const dv_version *v)
 
 static bool tidy_one(dv_ingest *ingest, const waiting *w, dv_error *err)
 {
-    int64_t in_force = 0;
+    int64_t in_force = 0, waits = 0;
     dv_db *db = dv_catalog_reader(ingest->catalog, err);
-    if (!db || !dv_db_int(db, 0, &in_force, err, "SELECT id FROM instances WHERE received_sop_uid = $1 AND path = $2",
-                          "ss", w->sop, w->path))
+    if (!db || !dv_db_int(db, 0, &waits, err, "SELECT id FROM versions WHERE id = $1 AND settled = 0", "i", w->id))
+        return false;
+    if (!waits) /* whoever replaced it has moved it since it was listed */
+        return true;
+    if (!dv_db_int(db, 0, &in_force, err, "SELECT id FROM instances WHERE received_sop_uid = $1 AND path = $2", "ss",
+                   w->sop, w->path))
         return false;
     if (in_force || !dv_store_has(ingest->store, w->path)) {
         move_work m = {.id = w->id, .path = w->path, .in_force = in_force != 0};

@@ -57,6 +57,8 @@ typedef struct dv_newcomer {
 bool dv_again_course(dv_ingest *ingest, const dv_newcomer *n, dv_standing *standing, dv_course *course, dv_error *err);
 /* The area of a course's object. */
 dv_area dv_again_area(dv_course course);
+/* Counts one more of a version that is equal to ROW; *ID 0: there is none. */
+bool dv_again_repeat(dv_ingest *ingest, const dv_instance *row, int64_t *id, dv_error *err);
 /* Reason (in TEXT) and rule of what is held for STANDING. */
 void dv_again_describe(const dv_standing *standing, dv_quarantined *held, char text[256]);
 /* Gives the finished object its place and row, whatever area it is in by now. What has a row already is not kept twice. */

@@ -384,6 +384,14 @@ static bool look_before(dv_passage *p, dv_object *o, bool *first, bool *known, d
     if (!dv_again_course(p->ingest, &n, &standing, &course, err))
         return false;
     dv_object_set_area(o, dv_again_area(course));
+    if (course != DV_COURSE_BESIDE)
+        return true;
+    int64_t version;
+    if (!dv_again_repeat(p->ingest, &row, &version, err))
+        return false;
+    *known = version != 0;
+    if (*known)
+        receipt(out, DV_KEPT_KNOWN, version, "", DV_TEXT("it stands beside what is in force already"));
     return true;
 }
 

@@ -122,8 +122,8 @@ static bool quarantine_bad(recovery *r, const char *path, dv_area area, const ch
 static bool recover_instance(recovery *r, dv_instance *row, const dv_dataset *received, dv_error *err)
 {
     dv_row_write w = {.row = row};
-    if (r->rebuild && row->clash == DV_CLASH_HOLD)
-        row->clash = DV_CLASH_KEEP;
+    if (r->rebuild)
+        row->clash = row->clash == DV_CLASH_TAKE ? DV_CLASH_NEWER : DV_CLASH_KEEP;
     if (!dv_row_do(r->ingest, &w, err))
         return false;
     DV_FAIL_POINT("recovery.row");
@@ -159,7 +159,7 @@ static bool write_version(dv_db *db, void *user, dv_error *err)
 {
     version_work *w = user;
     return w->settle ? dv_catalog_settle_version(db, w->id, w->row->path, err)
-                     : dv_catalog_add_version(db, w->row, w->seen, w->at, &w->id, &w->known, err);
+                     : dv_catalog_add_version(db, w->row, w->seen, w->at, false, &w->id, &w->known, err);
 }
 
 static bool is_unsettled(void *user, const dv_version *v)
@@ -252,7 +252,8 @@ static bool recover_object(recovery *r, dv_area area, const char *path, dv_error
     r->looked++;
     if (!has_row(r->ingest, area, path, &has, err))
         return false;
-    if (has)
+    /* Gone since it was listed: replaced by one that came before it in this very list, or by an arriving instance. */
+    if (has || !dv_store_has(r->ingest->store, path))
         return true;
     dv_error why = {0};
     dv_map map;

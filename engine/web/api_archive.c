@@ -264,6 +264,31 @@ static bool fill_page(void *user, const dv_instance_row *i)
     return ++p->count < 256;
 }
 
+/* What the scheduled verification found and is not good again. */
+bool dv_api_damages(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *err)
+{
+    (void)args;
+    dv_db *db = dv_catalog_reader(site->catalog, err);
+    dv_rows *r =
+        db ? dv_db_query(db, err,
+                         "SELECT i.sop_uid, s.study_uid, i.path, d.error, d.first_at, d.last_at FROM damages d "
+                         "JOIN instances i ON i.id = d.instance JOIN series e ON e.id = i.series JOIN studies "
+                         "s ON s.id = e.study ORDER BY d.first_at, i.id",
+                         "")
+           : NULL;
+    static const char *const names[] = {"sop_uid", "study_uid", "path", "error"};
+    bool ok = true;
+    while (ok && dv_rows_next(r)) {
+        cJSON *row = cJSON_CreateObject();
+        for (int i = 0; i < 4; i++)
+            dv_json_text(row, names[i], dv_rows_text(r, i));
+        dv_json_stamp(row, "first_at", dv_rows_int(r, 4));
+        dv_json_stamp(row, "last_at", dv_rows_int(r, 5));
+        ok = dv_reply_row(reply, row, err);
+    }
+    return dv_rows_close(r, ok ? err : NULL) && ok;
+}
+
 bool dv_api_verify(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *err)
 {
     const char *uid = dv_args_text(args, "uid");

@@ -10,8 +10,19 @@
 
 /* Applied by dv_site_reload; every other key counts from the next start. */
 static const char *const live[] = {
-    "log.level",    "log.json",    "log.file",     "dimse.allow_any",    "dimse.any_called", "dimse.max_associations",
-    "dimse.idle_s", "dimse.pdu_s", "dimse.stop_s", "store.low_water_mb",
+    "log.level",
+    "log.json",
+    "log.file",
+    "dimse.allow_any",
+    "dimse.any_called",
+    "dimse.max_associations",
+    "dimse.idle_s",
+    "dimse.pdu_s",
+    "dimse.stop_s",
+    "store.low_water_mb",
+    "store.keep_versions_days",
+    "verify.interval_days",
+    "verify.rate_mb_s",
 };
 
 bool dv_site_log(const dv_config *config, dv_error *err)
@@ -68,6 +79,8 @@ bool dv_site_reload(dv_site *site, dv_error *err)
                        dv_config_int(now, "store.low_water_mb") << 20);
     dv_scp_adjust(site->scp, (int)dv_config_int(now, "dimse.max_associations"),
                   (int)dv_config_int(now, "dimse.idle_s") * 1000, (int)dv_config_int(now, "dimse.pdu_s") * 1000);
+    const dv_custody_options custody = dv_site_custody(site, now);
+    dv_custody_set(site->custody, &custody);
     say_changes(site, was, now);
     dv_config_free(site->latest);
     site->latest = now;

@@ -167,6 +167,21 @@ static bool read_listeners(dv_site *site, dv_scp_listener *more, size_t *count, 
     return dv_scp_listeners_of(text, site->tls, &site->listeners, more, count, err);
 }
 
+dv_custody_options dv_site_custody(const dv_site *site, const dv_config *c)
+{
+    return (dv_custody_options){
+        .ingest = site->ingest,
+        .interval_days = dv_config_int(c, "verify.interval_days"),
+        .rate_mb_s = dv_config_int(c, "verify.rate_mb_s"),
+        .keep_versions_days = dv_config_int(c, "store.keep_versions_days"),
+    };
+}
+
+static bool expect(void *user, dv_text slug, dv_caller *caller, dv_error *err)
+{
+    return dv_receiver_expect(user, slug, caller, err);
+}
+
 bool dv_site_serve(dv_site *site, dv_error *err)
 {
     const dv_config *c = site->config;
@@ -219,14 +234,17 @@ bool dv_site_serve(dv_site *site, dv_error *err)
         .tls_ca = dv_config_text(c, "dimse.tls_ca"),
         .workers = (int)dv_config_int(c, "migrate.workers"),
         .pool = site->pool,
-        .receiver = site->receiver,
+        .taker = {callbacks, expect},
         .quiet_ms = (int)dv_config_int(c, "migrate.quiet_ms"),
         .max_tries = (int)dv_config_int(c, "migrate.tries"),
         .backoff_ms = (int)dv_config_int(c, "migrate.backoff_ms"),
     };
     dv_migrate *m = dv_migrate_start(&migrate, err);
     atomic_store(&site->migrate, m);
-    return m && (!dv_config_bool(c, "rules.watch") || dv_rules_watch(site->rules, err));
+    const dv_custody_options custody = dv_site_custody(site, c);
+    if (!m || !(site->custody = dv_custody_start(&custody, err)))
+        return false;
+    return (!dv_config_bool(c, "rules.watch") || dv_rules_watch(site->rules, err));
 }
 
 void dv_site_tend(dv_site *site)
@@ -240,7 +258,8 @@ void dv_site_tend(dv_site *site)
 
 void dv_site_drain(dv_site *site)
 {
-    dv_migrate_halt(atomic_load(&site->migrate)); /* first: a C-MOVE that loses its associations then costs no job a try */
+    dv_migrate_halt(
+        atomic_load(&site->migrate)); /* first: a C-MOVE that loses its associations then costs no job a try */
     if (site->scp)
         dv_scp_drain(site->scp);
 }
@@ -269,6 +288,7 @@ void dv_site_close(dv_site *site)
         await_instances(site);
         dv_scp_stop(site->scp, 0);
     }
+    dv_custody_stop(site->custody);
     dv_tls_free(site->tls);
     dv_arena_free(&site->listeners);
     atomic_store(&site->migrate, NULL);

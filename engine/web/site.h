@@ -10,6 +10,7 @@
 #include "base/config.h"
 #include "ingest/commitment.h"
 #include "ingest/again.h"
+#include "ingest/custody.h"
 #include "ingest/receiver.h"
 #include "migrate/migrate.h"
 
@@ -29,6 +30,7 @@ typedef struct dv_site {
     _Atomic(dv_migrate *) migrate;
     dv_receiver *receiver;
     dv_commitments *commitments;
+    dv_custody *custody;
     dv_scp *scp;
     dv_tls *tls; /* of the listeners that have it; NULL: none does */
     dv_arena listeners;
@@ -50,6 +52,8 @@ dv_tls_files dv_site_tls(const dv_site *site);
 bool dv_site_serve(dv_site *site, dv_error *err);
 /* To be called every second or so while serving: rows that a database server lost are made again from the objects. */
 void dv_site_tend(dv_site *site);
+/* The numbers of custody.h, by CONFIG. */
+dv_custody_options dv_site_custody(const dv_site *site, const dv_config *config);
 /* Where the log goes and how, by CONFIG. */
 bool dv_site_log(const dv_config *config, dv_error *err);
 /* SIGHUP: reads drover.lua again, applies what can change while it runs, and says in the log what counts from the next start only. On failure

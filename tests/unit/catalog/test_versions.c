@@ -24,7 +24,7 @@ static bool replace_work(dv_db *db, void *user, dv_error *e)
 static bool beside_work(dv_db *db, void *user, dv_error *e)
 {
     step *s = user;
-    return dv_catalog_add_version(db, s->row, DV_SEEN_HEADER, 1700000000000009, &s->id, &s->known, e);
+    return dv_catalog_add_version(db, s->row, DV_SEEN_HEADER, 1700000000000009, true, &s->id, &s->known, e);
 }
 
 static step run(bool (*work)(dv_db *, void *, dv_error *), const dv_instance *row)
@@ -181,6 +181,8 @@ static void a_newcomer_beside_the_first_is_counted_when_it_comes_again(void **st
     row.path = DV_TEXT("versions/2024/01/31/103/x/z.dcm");
     step s = run(beside_work, &row);
     assert_false(s.known);
+    assert_false(run(beside_work, &row).known); /* its own file: nothing is needless */
+    row.path = DV_TEXT("versions/2024/01/31/104/x/z.dcm");
     assert_true(run(beside_work, &row).known);
     assert_int_equal(ask("SELECT count(*) FROM versions WHERE number = 2 AND replaced_by = 0 AND settled = 1 AND repeats = 1"), 1);
     assert_int_equal(ask("SELECT version FROM instances"), 1);
