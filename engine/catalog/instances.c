@@ -330,13 +330,18 @@ static bool repeated(dv_db *db, int64_t id, dv_error *err)
            dv_catalog_count(db, "duplicates", 1, err);
 }
 
-bool dv_place_put(dv_db *db, const dv_instance *row, dv_place *p, int64_t *id, dv_error *err)
+static bool finish(dv_db *db, const dv_instance *row, const dv_place *p, int64_t id, dv_error *err)
 {
     int64_t findings;
+    return dv_place_audit(db, row, id, &findings, err) && count_up(db, row, p, findings, err);
+}
+
+bool dv_place_put(dv_db *db, const dv_instance *row, dv_place *p, int64_t *id, dv_error *err)
+{
     if ((!p->study && !make_study(db, row, p, err)) || !make_series(db, row, p, err) || !make_origin(db, row, p, err) ||
         !insert_instance(db, row, p, id, err))
         return false;
-    return !*id || (dv_place_audit(db, row, *id, &findings, err) && count_up(db, row, p, findings, err));
+    return !*id || finish(db, row, p, *id, err);
 }
 
 static bool needs_uids(const dv_instance *row, dv_error *err)
@@ -360,6 +365,35 @@ bool dv_catalog_stands(dv_db *db, const dv_instance *row, dv_standing *out, dv_e
     return true;
 }
 
+/* The common case in one statement: series, origin and patient are there, the instance is not. *ID stays 0 when one of that is not so. */
+static bool add_to_known(dv_db *db, const dv_instance *row, dv_place *p, int64_t *id, dv_error *err)
+{
+    *id = 0;
+    *p = (dv_place){0};
+    dv_rows *r = dv_db_query(
+        db, err,
+        "INSERT INTO instances (series, origin, sop_uid, received_sop_uid, sop_class, transfer_syntax, "
+        "instance_number, path, bytes, received_hash, header_hash, body_hash, generation, source, job, received_at, "
+        "repeats, verified_at) SELECT e.id, q.id, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 0, 0"
+        " FROM studies s JOIN patients p ON p.id = s.patient JOIN series e ON e.study = s.id CROSS JOIN origins q"
+        " WHERE s.study_uid = $15 AND p.patient_id = $16 AND p.issuer = $17 AND e.series_uid = $18"
+        " AND q.received_study_uid = $19 AND q.received_series_uid = $20"
+        " ON CONFLICT (received_sop_uid) DO NOTHING"
+        " RETURNING id, series, (SELECT e.study FROM series e WHERE e.id = instances.series)",
+        "ttttttibbbitiitttttt", dv_or_empty(row->sop_uid), row->received_sop_uid, dv_or_empty(row->sop_class),
+        dv_or_empty(row->transfer_syntax), dv_or_empty(row->instance_number), dv_or_empty(row->path),
+        (int64_t)row->bytes, dv_hash_text(row->received_hash), dv_hash_text(row->header_hash),
+        dv_hash_text(row->body_hash), row->generation, dv_or_empty(row->source), row->job, row->received_at,
+        dv_or_empty(row->study_uid), dv_or_empty(row->patient_id), dv_or_empty(row->issuer),
+        dv_or_empty(row->series_uid), row->received_study_uid, row->received_series_uid);
+    if (dv_rows_next(r)) {
+        *id = dv_rows_int(r, 0);
+        p->series = dv_rows_int(r, 1);
+        p->study = dv_rows_int(r, 2);
+    }
+    return dv_rows_close(r, err);
+}
+
 bool dv_catalog_add_instance_why(dv_db *db, const dv_instance *row, dv_seen *seen, int64_t *existing, const char **why,
                                  dv_error *err)
 {
@@ -368,7 +402,13 @@ bool dv_catalog_add_instance_why(dv_db *db, const dv_instance *row, dv_seen *see
     dv_standing s;
     why = why ? why : &unwanted;
     *why = NULL;
-    if (!needs_uids(row, err) || !dv_place_look_up(db, row, &p, &s, err))
+    if (!needs_uids(row, err) || !add_to_known(db, row, &p, existing, err))
+        return false;
+    if (*existing) {
+        *seen = DV_SEEN_NEW;
+        return finish(db, row, &p, *existing, err);
+    }
+    if (!dv_place_look_up(db, row, &p, &s, err))
         return false;
     *seen = s.seen;
     *existing = s.id;

@@ -5,7 +5,7 @@
  *               because a connection does one thing at a time.
  *   pending     BEGIN, SAVEPOINT and RELEASE go out with the next statement
  *   pipe        inside a transaction: what is pending or posted, and the statement whose answer is wanted, go out at once; then all answers
- *               are read, with COMMIT too. An instance's row costs three round trips so, not twelve.
+ *               are read, with COMMIT too. An instance's row costs two round trips so, not twelve.
  *
  * Values go in binary and come as text, but for bytea, which is decoded in place. Text that PostgreSQL cannot hold (NUL, no UTF-8) gets
  * U+FFFD for each such byte.
