@@ -1,11 +1,12 @@
 /* One object from its first byte to its name.
  *
- *   head: the first 64 KB of the file (meta, seal, header)      chunk: the next 256 KB, written when full
+ *   head: the first 64 KB of the file (meta, seal, header)      chunk: the next 128 KB, written when full
  *         kept, and written last with its seal
  *
- * Where the file system can (store->direct), chunks go to the disk past the page cache, which would only copy them once more into memory that has
- * to be found, walked for the sync and given back; and the disk works while the sender still sends. The last, odd bytes go through the cache.
- * Objects are used again with their buffers, hash contexts and arena: nothing of that is allocated in the steady state. */
+ * Where the file system can (store->direct), full chunks go to the disk past the page cache, which would only copy them once more into memory
+ * that has to be found, walked for the sync and given back; and the disk works while the sender still sends. What is left at the end goes through
+ * the cache, so that the sync brings it to the disk at one go. Objects are used again with their buffers, hash contexts and arena: nothing of that
+ * is allocated in the steady state. */
 #include "base/fault.h"
 #include "store/store_internal.h"
 
@@ -20,7 +21,7 @@
 
 enum {
     HEAD = 64 * 1024,
-    CHUNK = 256 * 1024,
+    CHUNK = 128 * 1024,
     BLOCK = 4096,                 /* what a write past the cache is a multiple of, in memory and in the file */
     WRITE_BACK = 8 * 1024 * 1024, /* through the cache: the last sync must not outlast the sender's time-out */
     SPARES = 32,
@@ -352,7 +353,7 @@ bool dv_object_body_hash(dv_object *o, uint8_t out[DV_SHA256_BYTES], dv_error *e
 
 /* ---- the end ---- */
 
-/* The seal into the head, and out with all that is not yet written: the odd bytes at the end last, through the cache. */
+/* The seal into the head, and out with all that is not yet written. */
 static bool put_seal(dv_object *o, uint8_t raw[DV_SEAL_BYTES], dv_error *err)
 {
     uint8_t hash[DV_SHA256_BYTES];
@@ -363,11 +364,8 @@ static bool put_seal(dv_object *o, uint8_t raw[DV_SEAL_BYTES], dv_error *err)
     o->seal.dataset_bytes = o->seal.header_bytes + o->seal.body_bytes;
     dv_seal_put(&o->seal, raw);
     memcpy(o->head + o->seal_at, raw, DV_SEAL_BYTES);
-    size_t even = o->in_chunk - o->in_chunk % BLOCK;
-    if (!write_at(o, o->chunk, even, o->written, err) || !write_at(o, o->head, o->in_head, 0, err))
-        return false;
     set_direct(o, false);
-    if (!write_at(o, o->chunk + even, o->in_chunk - even, o->written + even, err))
+    if (!write_at(o, o->chunk, o->in_chunk, o->written, err) || !write_at(o, o->head, o->in_head, 0, err))
         return false;
     o->written = o->written ? o->written + o->in_chunk : o->in_head;
     return true;
