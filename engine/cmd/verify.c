@@ -30,7 +30,6 @@ static bool on_line(void *user, const char *kind, const cJSON *body)
 
 static int run(const dv_args *args)
 {
-    seen s = {cJSON_CreateArray(), NULL};
     char a[64], b[64], c[64];
     dv_error err = {0};
     static const dv_column damaged[] = {{"first_at", "FIRST SEEN", 19},
@@ -42,6 +41,7 @@ static int run(const dv_args *args)
         return dv_usage(args, "give at most one UID, or --damaged");
     if (dv_flag(args, "damaged"))
         return dv_ask_list(args, "damages", cJSON_CreateObject(), damaged, "nothing damaged is known");
+    seen s = {cJSON_CreateArray(), NULL};
     cJSON *arguments = cJSON_CreateObject();
     if (args->count)
         cJSON_AddStringToObject(arguments, "uid", args->value[0]);

@@ -223,17 +223,6 @@ static bool others_write(dv_custody *c)
     return count != before;
 }
 
-/* After BYTES that took TOOK ms. False: stop. */
-static bool pace(dv_custody *c, const dv_custody_options *o, uint64_t bytes, int64_t took)
-{
-    int64_t due = o->rate_mb_s ? (int64_t)(bytes / 1000) / o->rate_mb_s : took;
-    if (others_write(c))
-        due *= BEHIND;
-    return waits(c, due - took);
-}
-
-/* ---- rounds ---- */
-
 static dv_custody_options options_of(dv_custody *c)
 {
     pthread_mutex_lock(&c->lock);
@@ -241,6 +230,17 @@ static dv_custody_options options_of(dv_custody *c)
     pthread_mutex_unlock(&c->lock);
     return o;
 }
+
+/* After BYTES that took TOOK ms. False: stop. */
+static bool pace(dv_custody *c, uint64_t bytes, int64_t took)
+{
+    int64_t rate = options_of(c).rate_mb_s, due = rate ? (int64_t)(bytes / 1000) / rate : took;
+    if (others_write(c))
+        due *= BEHIND;
+    return waits(c, due - took);
+}
+
+/* ---- rounds ---- */
 
 static void look(dv_custody *c, looked *l)
 {
@@ -255,7 +255,6 @@ static void look(dv_custody *c, looked *l)
 /* Reads on. *ENDED: that was the last page. */
 static bool read_page(dv_custody *c, page *p, bool *ended, dv_error *err)
 {
-    const dv_custody_options o = options_of(c);
     dv_custody_state next = c->state;
     int64_t started = dv_mono_ms();
     bool go_on = true;
@@ -272,7 +271,7 @@ static bool read_page(dv_custody *c, page *p, bool *ended, dv_error *err)
         next.checked++;
         next.cursor = l->id;
         next.bytes += (int64_t)l->stored.bytes;
-        go_on = pace(c, &o, l->stored.bytes, dv_mono_ms() - began);
+        go_on = pace(c, l->stored.bytes, dv_mono_ms() - began);
     }
     *ended = go_on && p->count < PAGE && p->done == p->count;
     if (*ended) {
@@ -289,6 +288,11 @@ static bool read_page(dv_custody *c, page *p, bool *ended, dv_error *err)
     return true;
 }
 
+static bool begin_round(dv_db *db, void *user, dv_error *err)
+{
+    return write_state(db, user, err);
+}
+
 static bool is_due(const dv_custody *c, const dv_custody_options *o)
 {
     const dv_custody_state *s = &c->state;
@@ -303,6 +307,9 @@ static bool verify(dv_custody *c, page *p, dv_error *err)
     if (!c->state.began) {
         c->state.began = dv_wall_us();
         c->state.cursor = c->state.checked = c->state.damaged = c->state.bytes = 0;
+        if (!dv_catalog_write(c->ingest->catalog, false, begin_round, &c->state, err))
+            return false;
+        others_write(c); /* ours */
     }
     if (!read_page(c, p, &ended, err))
         return false;

@@ -36,7 +36,9 @@ SCENES = {
     "rebuild.filled": ("rebuild", 1), "rebuild.renaming": ("rebuild", 1),
     "again.settling": ("receive", 1), "again.brought": ("receive", 1), "again.before_held_row": ("receive", 1),
     # test_again.py kills there, with instances that come again
-    "again.replaced": None, "again.retired": None, "recovery.version": None,
+    "again.replaced": None, "again.retired": None, "recovery.version": None, "versions.unlinked": None,
+    # test_verification.py
+    "verify.page": None,
     # test_upgrade.py kills there
     "upgrade.kept": None, "upgrade.step": None,
     # test_killed.py kills a migration there
