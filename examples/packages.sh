@@ -14,7 +14,7 @@ packages_of() {
     # the legacy PACS, the tools that feed it, and one that sums up what happened
     peers) echo orthanc dcmtk sqlite3 ;;
     # postgresql: its binaries; the tests run them in a private directory
-    test) echo python3 strace mandoc libasan8 libubsan1 postgresql ;;
+    test) echo python3 strace faketime mandoc libasan8 libubsan1 postgresql ;;
     # tests/run.sh --all: fuzz targets, a bare system, fresh clocks
     all) echo clang llvm mmdebstrap lintian ;;
     *) echo "packages.sh: there is no group '$1'" >&2; return 1 ;;

@@ -1,5 +1,6 @@
 #include "base/clock.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -8,6 +9,21 @@ int64_t dv_wall_us(void)
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static atomic_llong latest; /* wall time, us */
+
+void dv_wall_not_before(int64_t wall_us)
+{
+    long long seen = atomic_load(&latest);
+    while (seen < wall_us && !atomic_compare_exchange_weak(&latest, &seen, wall_us))
+        ;
+}
+
+int64_t dv_wall_forward_us(void)
+{
+    dv_wall_not_before(dv_wall_us());
+    return atomic_load(&latest);
 }
 
 int64_t dv_mono_ns(void)

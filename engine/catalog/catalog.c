@@ -116,6 +116,12 @@ static bool mark_started(dv_catalog *cat, dv_error *err)
     if (!site_int(cat->db, "clean_stop", 0, &clean, err) || !site_int(cat->db, "recovered_through", 0, &through, err))
         return false;
     atomic_store(&cat->recovered_through, through);
+    /* No object goes to a folder before it, which recovery would not list: the clock may have been set back meanwhile. */
+    dv_wall_not_before(through);
+    int64_t ahead = (through - dv_wall_us()) / 60000000;
+    if (ahead > 60)
+        dv_warn("catalog", "the clock is %lld minutes behind the last checkpoint; new objects are filed under that time",
+                (long long)ahead);
     cat->unclean = clean == 0;
     atomic_store(&cat->recovered, !cat->unclean);
     if (dv_db_begin(cat->db, true, err) && site_put(cat->db, "clean_stop", 0, err) && dv_db_commit(cat->db, err))
@@ -142,7 +148,7 @@ static void look_for_loss(dv_catalog *cat)
 static void checkpoint(dv_catalog *cat)
 {
     dv_error err;
-    int64_t left = 0, now = dv_wall_us();
+    int64_t left = 0, now = dv_wall_forward_us();
     DV_FAIL_POINT("catalog.checkpoint");
     if (!dv_db_checkpoint(cat->db, &left, &err)) {
         if (!cat->warned)
@@ -496,7 +502,7 @@ void dv_catalog_close(dv_catalog *cat)
         return;
     }
     dv_error err;
-    bool ok = dv_db_begin(cat->db, true, &err) && site_put(cat->db, "recovered_through", dv_wall_us(), &err) &&
+    bool ok = dv_db_begin(cat->db, true, &err) && site_put(cat->db, "recovered_through", dv_wall_forward_us(), &err) &&
               site_put(cat->db, "clean_stop", 1, &err) && dv_db_commit(cat->db, &err);
     if (!ok) {
         dv_db_rollback(cat->db);

@@ -135,6 +135,10 @@ bool dv_attempt_close(dv_db *db, int64_t attempt, const dv_attempt_end *end, int
 
 /* Inside a WORK: voids every lease, queues what ran, closes open attempts. *COUNT jobs put back. */
 bool dv_jobs_recover(dv_db *db, int64_t now, int64_t *count, dv_error *err);
+/* Inside a WORK, at the start: no job or entry waits longer than is ever written, though the clock was set back meanwhile. */
+bool dv_jobs_due_at_last(dv_db *db, int64_t now, dv_error *err);
+/* Looks whether the clock was set back, and takes that off the times of the next tries. Any thread of M's. */
+void dv_migrate_mind_clock(dv_migrate *m);
 /* When the earliest job or entry of sources that are not BLOCKED is due, wall us; INT64_MAX: none waits. */
 bool dv_jobs_next_due(dv_db *db, const char *blocked, int64_t now, int64_t *due, dv_error *err);
 

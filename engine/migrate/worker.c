@@ -459,6 +459,7 @@ static void *work(void *user)
         pthread_mutex_unlock(&m->lock);
         if (stopping)
             break;
+        dv_migrate_mind_clock(m);
         /* The first worker prefers seeds, so that a long list becomes jobs, and the newest come first, while others retrieve. */
         bool did = false, ok = w->number == 0 ? dv_worker_entry(w, &did) : dv_worker_job(w, &did);
         if (ok && !did)
@@ -479,7 +480,7 @@ typedef struct recovery {
 static bool write_recovery(dv_db *db, void *user, dv_error *err)
 {
     recovery *r = user;
-    return dv_jobs_recover(db, dv_wall_us(), &r->count, err);
+    return dv_jobs_recover(db, dv_wall_us(), &r->count, err) && dv_jobs_due_at_last(db, dv_wall_us(), err);
 }
 
 static int number_or(int given, int otherwise, int most)

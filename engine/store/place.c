@@ -55,7 +55,7 @@ void dv_place_folder(int64_t slot, char out[32])
 /* This moment's slot, never earlier than one used. */
 static int64_t slot_now(dv_store *store)
 {
-    long long now = dv_wall_us() / SLOT_US, last = atomic_load(&store->slot);
+    long long now = dv_wall_forward_us() / SLOT_US, last = atomic_load(&store->slot);
     while (last < now)
         if (atomic_compare_exchange_weak(&store->slot, &last, now))
             return now;

@@ -4,8 +4,10 @@ import subprocess
 import tempfile
 
 from lib.catalog import Catalog
+from lib.cstore import Senders, instance, send
 from lib.postgres import Postgres
 from lib.scenario import BINARY, PATIENCE, Scenario, Drover
+from lib.whole import whole
 
 
 class Server(Postgres):
@@ -128,6 +130,30 @@ class OnPostgres(Scenario):
         self.assertEqual(self.send(engine, *files[5:]).returncode, 0)
         self.assertEqual(self.server.count("instances"), len(files))
         engine.cli("verify")
+
+    def test_a_catalog_that_goes_and_comes_back_while_four_send_costs_a700_and_nothing_else(self):
+        engine = self.begin(self.engine())
+        sent = [instance(side=side) for side in (16, 200) * 150]
+        by_uid = {one.uid: one for one in sent}
+        told = {}
+        for away in (self.server.stop, self.server.crash):
+            senders = Senders(engine.port, engine.aet, sent)
+            goal = self.server.count("instances") + 20
+            self.wait(f"{goal} instances", lambda: self.server.count("instances") >= goal or not senders.running())
+            away()
+            self.wait("the senders to end", lambda: not senders.running())
+            answers = senders.join()
+            self.assertEqual(set(answers.values()), {0, 0xA700})
+            told |= {u: by_uid[u] for u, status in answers.items() if status == 0}
+            self.assertTrue(engine.alive())
+            self.server.start()
+            self.wait("instances to be taken again", lambda: send(engine.port, engine.aet, sent[:1]) == {sent[0].uid: 0})
+            told[sent[0].uid] = sent[0]
+            self.wait("every acknowledged instance", lambda: {r["received_sop_uid"] for r in self.server.rows("SELECT received_sop_uid FROM instances")} >= set(told))
+        self.assertEqual(set(send(engine.port, engine.aet, sent).values()), {0})
+        self.assertEqual(engine.stop(), 0)
+        self.again(engine)
+        whole(self, engine, self.server, by_uid, only=by_uid)
 
     def test_an_acknowledged_instance_has_its_row_again_after_the_server_broke_down(self):
         engine = self.begin(self.engine())

@@ -181,6 +181,17 @@ static void a_stamp_is_utc_with_microseconds(void **state)
     assert_string_equal(dv_stamp(1700000000123456, buf), "2023-11-14T22:13:20.123456Z");
 }
 
+static void time_that_goes_forward_is_never_before_what_it_was(void **state)
+{
+    (void)state;
+    int64_t now = dv_wall_forward_us(), later = now + 3600 * (int64_t)1000000;
+    assert_true(now >= dv_wall_us() - 1000000);
+    dv_wall_not_before(later);
+    assert_int_equal(dv_wall_forward_us(), later);
+    dv_wall_not_before(now);
+    assert_int_equal(dv_wall_forward_us(), later);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +206,7 @@ int main(void)
         cmocka_unit_test(a_file_is_replaced_whole_and_read_back),
         cmocka_unit_test(a_number_beyond_its_range_is_the_nearest_there_is),
         cmocka_unit_test(a_stamp_is_utc_with_microseconds),
+        cmocka_unit_test(time_that_goes_forward_is_never_before_what_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
