@@ -52,17 +52,25 @@ static const dv_vr_info infos[] = {
     {DV_VR_UT, "UT", true, true, false, true, 1, 0, ' '},   {DV_VR_UV, "UV", false, false, true, true, 8, 0, 0},
 };
 
+/* 1 + the place in `infos` by the second letter, for each first one; the walk over elements asks several times an element. */
+static const uint8_t places[26][26] = {
+    ['A' - 'A'] = {['E' - 'A'] = 1, ['S' - 'A'] = 2, ['T' - 'A'] = 3},
+    ['C' - 'A'] = {['S' - 'A'] = 4},
+    ['D' - 'A'] = {['A' - 'A'] = 5, ['S' - 'A'] = 6, ['T' - 'A'] = 7},
+    ['F' - 'A'] = {['D' - 'A'] = 8, ['L' - 'A'] = 9},
+    ['I' - 'A'] = {['S' - 'A'] = 10},
+    ['L' - 'A'] = {['O' - 'A'] = 11, ['T' - 'A'] = 12},
+    ['O' - 'A'] = {['B' - 'A'] = 13, ['D' - 'A'] = 14, ['F' - 'A'] = 15, ['L' - 'A'] = 16, ['V' - 'A'] = 17, ['W' - 'A'] = 18},
+    ['P' - 'A'] = {['N' - 'A'] = 19},
+    ['S' - 'A'] = {['H' - 'A'] = 20, ['L' - 'A'] = 21, ['Q' - 'A'] = 22, ['S' - 'A'] = 23, ['T' - 'A'] = 24, ['V' - 'A'] = 25},
+    ['T' - 'A'] = {['M' - 'A'] = 26},
+    ['U' - 'A'] = {['C' - 'A'] = 27, ['I' - 'A'] = 28, ['L' - 'A'] = 29, ['N' - 'A'] = 30, ['R' - 'A'] = 31, ['S' - 'A'] = 32, ['T' - 'A'] = 33,
+                   ['V' - 'A'] = 34},
+};
+
 const dv_vr_info *dv_vr_lookup(dv_vr vr)
 {
-    size_t low = 0, high = sizeof infos / sizeof infos[0];
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (infos[mid].vr == vr)
-            return &infos[mid];
-        if (infos[mid].vr < vr)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return NULL;
+    unsigned first = (vr >> 8) - 'A', second = (vr & 0xFFu) - 'A';
+    unsigned place = first < 26 && second < 26 ? places[first][second] : 0;
+    return place ? &infos[place - 1] : NULL;
 }

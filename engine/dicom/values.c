@@ -146,6 +146,24 @@ static bool only(dv_text t, const char *set)
     return true;
 }
 
+static bool are_digits(dv_text t)
+{
+    for (size_t i = 0; i < t.len; i++)
+        if (t.at[i] < '0' || t.at[i] > '9')
+            return false;
+    return true;
+}
+
+static bool is_code(dv_text t)
+{
+    for (size_t i = 0; i < t.len; i++) {
+        char c = t.at[i];
+        if (!((c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == ' ' || c == '_'))
+            return false;
+    }
+    return true;
+}
+
 static dv_text trim_blanks(dv_text t)
 {
     while (t.len > 0 && t.at[0] == ' ')
@@ -281,7 +299,7 @@ static bool check_string(dv_vr vr, dv_text t, dv_error *err)
         return (t.len == 4 && digits(t.at, 3) >= 0 && strchr("DWMY", t.at[3]) && t.at[3]) ||
                wrong(err, vr, t, "it must be three digits and one of D W M Y");
     case DV_VR_CS:
-        if (!only(t, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _"))
+        if (!is_code(t))
             return wrong(err, vr, t, "only A-Z, 0-9, blank and underscore are allowed");
         return t.len <= 16 || too_long(err, vr, t.len, 16);
     case DV_VR_DA:
@@ -378,7 +396,7 @@ bool dv_uid_check(dv_text t)
         return false;
     for (dv_text rest = t; rest.at;) {
         dv_text part = dv_text_split(rest, '.', &rest);
-        if (part.len == 0 || !only(part, "0123456789") || (part.len > 1 && part.at[0] == '0'))
+        if (part.len == 0 || !are_digits(part) || (part.len > 1 && part.at[0] == '0'))
             return false;
     }
     return true;
