@@ -1,12 +1,21 @@
+#include "catalog/peer_settings.h"
 #include "cmd/ask.h"
 #include "cmd/verbs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-static const dv_column columns[] = {
-    {"slug", "PEER", 0},           {"aet", "AE TITLE", 0},    {"host", "HOST", 40},   {"port", "PORT", 0},
-    {"direction", "DIRECTION", 0}, {"enabled", "ENABLED", 0}, {"label", "LABEL", 40}, {0}};
+static const dv_column columns[] = {{"slug", "PEER", 0},
+                                    {"aet", "AE TITLE", 0},
+                                    {"host", "HOST", 40},
+                                    {"port", "PORT", 0},
+                                    {"direction", "DIRECTION", 0},
+                                    {"enabled", "ENABLED", 0},
+                                    {"retrieve", "RETRIEVE", 0},
+                                    {"open", "OPEN", 0},
+                                    {"idle", "IDLE", 0},
+                                    {"label", "LABEL", 40},
+                                    {0}};
 
 static const dv_option peer_options[] = {
     {"aet", "AE", "add: the peer's AE title"},
@@ -18,7 +27,7 @@ static const dv_option peer_options[] = {
     {"sop-classes", "UIDS", "add: only these SOP classes, separated by '\\' (default: all)"},
     {"transfer-syntaxes", "UIDS", "add: only these transfer syntaxes, separated by '\\' (default: all)"},
     {"max-associations", "N", "add: associations to it at once (default 0: the host's limit only)"},
-    {"settings", "JSON", "add: quirks, e.g. {\"warn_on_change\":true}"},
+    {"settings", "JSON", "add: quirks, e.g. {\"retrieve\":\"get\"}; 'drover peers settings' lists them"},
     {"tls", NULL, "add: call it by TLS; its certificate must be for HOST"},
     {"tls-ca", "FILE", "add: PEM of the authorities for its certificate (default: dimse.tls_ca, else the system's)"},
     {"tls-cert", "FILE", "add: PEM of the certificate we show to it (default: dimse.tls_cert)"},
@@ -92,6 +101,21 @@ static int add(const dv_args *args)
     return dv_ask_list(args, "peers.add", a, columns, NULL);
 }
 
+/* The list that `peers add --settings` is checked against. */
+static int list_settings(void)
+{
+    static const char *const kinds[] = {"number", "true, false", "text", "file", ""};
+    for (const dv_peer_setting *s = dv_peer_settings; s->name; s++) {
+        bool words = s->kind == DV_PEER_KIND_choice;
+        char range[64] = "";
+        if (s->kind == DV_PEER_KIND_int)
+            snprintf(range, sizeof range, " %d to %d", s->min, s->max);
+        printf("%-16s %s%s%s%s\n%-16s %s\n", s->name, words ? s->otherwise : kinds[s->kind], range,
+               words || !s->otherwise[0] ? "" : ", default ", words ? "" : s->otherwise, "", s->help);
+    }
+    return 0;
+}
+
 static int run_peers(const dv_args *args)
 {
     const char *what = args->count ? args->value[0] : "list";
@@ -106,6 +130,8 @@ static int run_peers(const dv_args *args)
         return dv_peers_probe(args);
     if (strcmp(what, "check") == 0)
         return dv_peers_check(args);
+    if (strcmp(what, "settings") == 0 && args->count == 1)
+        return list_settings();
     if (strcmp(what, "commit") == 0)
         return dv_peers_commit(args);
     if (strcmp(what, "remove") == 0 && args->count == 2) {
@@ -118,7 +144,7 @@ static int run_peers(const dv_args *args)
 
 const dv_verb dv_verb_peers = {
     "peers",
-    "list | add SLUG ... | remove SLUG | show SLUG | probe SLUG | check [SLUG] | commit SLUG --study UID",
+    "list | add SLUG ... | remove SLUG | show SLUG | probe SLUG | check [SLUG] | settings | commit SLUG --study UID",
     "remote systems we receive from and pull out of",
     "A peer is named by its slug, which rules, batches and this command line use. Check says what stands in the\n"
     "way of a migration, and ends with 20 when something does; probe finds out what the peer can, and show\n"

@@ -115,6 +115,8 @@ int dv_peers_show(const dv_args *args)
                                         {"direction", "direction", 0},
                                         {"enabled", "enabled", 0},
                                         {"max_associations", "associations", 0},
+                                        {"open", "open now", 0},
+                                        {"idle", "idle now", 0},
                                         {"sop_classes", "SOP classes", 0},
                                         {"transfer_syntaxes", "transfer syntaxes", 0},
                                         {0}};

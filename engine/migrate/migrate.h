@@ -11,23 +11,31 @@
  *
  * All that matters is in the catalog's rows: killing the process at any moment is a normal way to stop it. Arrivals are counted in
  * memory only, because the instances are the proof and not the count.
- * Quirks of a source are keys of its peers.settings JSON: find_timeout_s 60, move_timeout_s 600, quiet_ms, max_moves 2 (jobs at a time),
+ * Quirks of a source are keys of its peers.settings JSON (catalog/peer_settings.def): retrieve "move"|"get", find_timeout_s 60, move_timeout_s 600, quiet_ms, max_moves 2 (jobs at a time),
  * find_limit 0 (the source caps its answers at so many: date ranges are split), evidence "instances"|"series"|"study" (how deep it can be
  * asked, found out by itself when it refuses), move_level "image"|"series"|"study" (how fine it can be asked to send), nearline_s 0 (seconds
  * between tries while it answers with nothing yet: state `staging`), charset (of answers that declare none).
  * Memory    JSON results belong to the caller (cJSON_Delete).
  * Threads   a dv_migrate is shared by all; functions with a dv_db use the caller's read connection and need no running engine.
- * Standard  PS3.4 C (Study Root C-FIND and C-MOVE). */
+ * Standard  PS3.4 C (Study Root C-FIND, C-MOVE and C-GET). */
 #ifndef DV_MIGRATE_MIGRATE_H
 #define DV_MIGRATE_MIGRATE_H
 
 #include "catalog/catalog.h"
 #include "catalog/peers.h"
+#include "dimse/scp.h"
+#include "dimse/scu_pool.h"
 #include "ingest/ingest.h"
 
 #include <cjson/cJSON.h>
 
 typedef struct dv_migrate dv_migrate;
+
+/* Takes instances as the server does (ingest/receiver.h); EXPECT, with ON's user, prepares CALLER for what the peer SLUG will send. */
+typedef struct dv_taker {
+    dv_scp_callbacks on;
+    bool (*expect)(void *user, dv_text slug, dv_caller *caller, dv_error *err);
+} dv_taker;
 
 /* Everything borrowed until dv_migrate_stop; 0 takes the default in brackets. */
 typedef struct dv_migrate_options {
@@ -36,13 +44,14 @@ typedef struct dv_migrate_options {
     const char *host; /* ours as a source's administrator should enter it; NULL: the host's name */
     uint16_t port;    /* ours, for the same text */
     const char *tls_certificate, *tls_key,
-        *tls_ca; /* ours, for peers that are called by TLS and name none; NULL or "": none */
-    int workers; /* threads, one association each [4]; never more than max_outbound; -1: none (tests drive by hand) */
-    int max_outbound;   /* associations to all sources together [10] */
-    int quiet_ms;       /* after the last arrival a retrieve is over [2000] */
-    int max_tries;      /* of a study that comes incomplete [5] */
-    int max_peer_tries; /* of a source that cannot be reached [12]: about 8 minutes with the default backoff */
-    int backoff_ms;     /* first wait, doubled each time up to a minute [2000] */
+        *tls_ca;           /* ours, for peers that are called by TLS and name none; NULL or "": none */
+    dv_pool *pool;         /* of all outbound associations */
+    dv_taker taker;        /* takes what a C-GET brings; expect NULL: no source may be retrieved so */
+    int workers;           /* threads [4]; -1: none (tests drive by hand) */
+    int quiet_ms;          /* after the last arrival a retrieve is over [2000] */
+    int max_tries;         /* of a study that comes incomplete [5] */
+    int max_peer_tries;    /* of a source that cannot be reached [12]: about 8 minutes with the default backoff */
+    int backoff_ms;        /* first wait, doubled each time up to a minute [2000] */
 } dv_migrate_options;
 
 /* Voids the leases of an earlier process (this one holds the data directory's lock), puts its unfinished jobs back in the queue, closes

@@ -1,7 +1,8 @@
 /* migrate_internal.h: what the files of migrate/ share.
  *
- *   pool.c       a worker's two associations with its source     expand.c     entry -> C-FIND -> jobs
- *   preflight.c  what the source has, and what of it is here      retrieve.c  C-MOVE to ourselves, wait until quiet
+ *   source.c     a peer with its quirks, questions, retrieves      expand.c     entry -> C-FIND -> jobs
+ *   preflight.c  what the source has, and what of it is here      retrieve.c  C-MOVE to ourselves or C-GET, wait until quiet
+ *   get.c        what a C-GET proposes
  *   verify.c     the comparison, its verdict and its evidence     job.c       states, claims, attempts: one function changes a state
  *   batch.c      submit                control.c  pause ... retry report.c    JSON       worker.c   threads: claim, run, settle
  *   arrivals.c   identify, notify      gate.c     which source may be asked now
@@ -14,13 +15,13 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
-#include "dimse/scu.h"
+#include "dimse/scu_pool.h"
 #include "ingest/outbound.h"
 #include "migrate/migrate.h"
 
 #include <pthread.h>
 
-/* ---- sources (pool.c) ---- */
+/* ---- sources (source.c) ---- */
 
 enum { DV_MAX_WORKERS = 64, DV_SLUG = 33 };
 
@@ -33,26 +34,21 @@ typedef struct dv_source {
     int find_ms, move_ms, quiet_ms, find_limit, nearline_s;
     dv_depth evidence, move_level;
     dv_peer_tls tls;
-    bool single;  /* one association at a time */
-    int capacity; /* jobs at a time, by max_associations and max_moves */
+    bool get;                                    /* retrieve by C-GET, else by C-MOVE to ourselves */
+    int most;                                    /* associations at a time, 0: no limit of its own */
+    const char *sop_classes, *transfer_syntaxes; /* what may be proposed, '\\' between; "": all */
+    int capacity;                                /* jobs at a time, by max_associations and max_moves */
 } dv_source;
 
 /* NOT_FOUND, CONFIG (disabled, only a destination, settings that are no JSON object). QUIET_MS is the default. */
 bool dv_source_load(dv_db *db, dv_text slug, int quiet_ms, dv_arena *arena, dv_source *out, dv_error *err);
 
-/* An association kept for the next question to the same source. */
-typedef struct dv_link {
-    dv_association *a;
-    char slug[DV_SLUG], host[256], aet[17];
-    uint16_t port;
-} dv_link;
-
-/* A worker's: never two to one purpose. `cancel` is looked at while waiting. */
+/* How a worker speaks to sources. `cancel` is looked at while waiting. */
 typedef struct dv_links {
+    dv_pool *pool;
     const char *calling;
     const atomic_bool *cancel;
     dv_tls_files ours; /* for peers that are called by TLS */
-    dv_link find, move;
 } dv_links;
 
 typedef struct dv_key {
@@ -63,13 +59,43 @@ typedef struct dv_key {
 /* One answer: the dataset, and its bytes. Both are gone after the call. */
 typedef bool dv_each_answer(void *user, dv_dataset *ds, dv_text bytes, dv_text syntax);
 
-/* Study Root C-FIND; *COUNT (may be NULL) answers. A kept association that turns out dead is opened anew, once. */
+/* Study Root C-FIND; *COUNT answers. After a fault of the association it is asked once more: COUNT NULL says that EACH may get an answer twice, else
+ * only while there was none. */
 bool dv_links_find(dv_links *l, const dv_source *s, const dv_key *keys, size_t n, dv_each_answer *each, void *user,
                    int64_t *count, dv_error *err);
-bool dv_links_move(dv_links *l, const dv_source *s, const char *destination, const dv_key *keys, size_t n,
-                   dv_arena *arena, void (*progress)(void *user, const dv_move_result *so_far), void *user,
-                   dv_move_result *out, dv_error *err);
-void dv_links_close(dv_links *l);
+
+/* What one C-GET association offers (get.c). */
+typedef struct dv_proposal {
+    dv_context_offer *offers; /* the first is C-GET's own */
+    size_t count;
+    char variant[32];
+} dv_proposal;
+
+enum { DV_MOST_PROPOSALS = 16 };
+typedef struct dv_proposals {
+    dv_proposal list[DV_MOST_PROPOSALS];
+    size_t count;
+} dv_proposals;
+
+/* For a study: by what the source says of its classes and modalities, and the usual classes. In ARENA. */
+bool dv_get_propose(dv_links *links, const dv_source *source, dv_text study, dv_arena *arena, dv_proposals *out,
+                    dv_error *err);
+/* For what EV still misses, by the classes that the source says these instances have; none when it does not. */
+struct dv_evidence;
+bool dv_get_propose_missing(dv_links *links, const dv_source *source, dv_text study, const struct dv_evidence *ev,
+                            dv_arena *arena, dv_proposals *out, dv_error *err);
+
+typedef struct dv_pull {
+    const char *destination;     /* C-MOVE */
+    const dv_proposal *proposal; /* C-GET; NULL: C-MOVE */
+    dv_get_sink sink;
+    bool fresh; /* not over a kept association: one has broken */
+} dv_pull;
+
+/* C-MOVE or C-GET of what KEYS name. As dv_move. */
+bool dv_links_pull(dv_links *l, const dv_source *s, const dv_pull *pull, const dv_key *keys, size_t n, dv_arena *arena,
+                   void (*progress)(void *user, const dv_move_result *so_far), void *user, dv_move_result *out,
+                   dv_error *err);
 /* An answer's bytes as a dataset in ARENA; CHARSET (may be NULL) is put where none is declared (DEFECTS P16). */
 dv_dataset *dv_answer_open(dv_text bytes, dv_text syntax, const char *charset, dv_arena *arena, dv_error *err);
 
@@ -247,7 +273,7 @@ typedef struct dv_worker {
     pthread_t thread;
     bool started;
     atomic_bool cancel; /* set by stop and by cancel of its job */
-    dv_links links;     /* the worker's own */
+    dv_links links;
     dv_run run;
 } dv_worker;
 
@@ -267,6 +293,7 @@ struct dv_migrate {
     char aet[17], host[256];
     uint16_t port;
     dv_tls_files tls; /* borrowed, as all of dv_migrate_options */
+    dv_taker taker;
     int quiet_ms, max_tries, max_peer_tries, backoff_ms;
     char owner[96];
     int worker_count;

@@ -1,4 +1,4 @@
-/* C-MOVE to ourselves, and the wait behind it.
+/* C-MOVE to ourselves, and the wait behind it; or C-GET, which needs none: what it brings has come when it has ended.
  *
  *   nothing here yet         one C-MOVE for the study
  *   little lacks             SERIES level for series that lack whole, IMAGE level for single instances
@@ -6,7 +6,10 @@
  *                            cannot send, and so keeps back all that stand behind it
  *   all finer are refused    one C-MOVE for the study after all
  *
- * The final answer ends nothing by itself: peers send it before their last C-STORE is done, or claim success for what they never sent (P1,
+ * C-GET goes through its proposals (get.c) until nothing is missing. An association that breaks in the middle does not end the attempt: what lacks by
+ * then is asked for once more.
+ *
+ * C-MOVE's final answer ends nothing by itself: peers send it before their last C-STORE is done, or claim success for what they never sent (P1,
  * P15). A retrieve is over when everything asked for is here, or when nothing came for quiet_ms. */
 #include "migrate/migrate_internal.h"
 
@@ -27,6 +30,7 @@ typedef struct retrieve {
     const dv_source *source;
     dv_evidence *ev;
     dv_arena *arena;
+    dv_pull pull;
 } retrieve;
 
 static void on_progress(void *user, const dv_move_result *so_far)
@@ -47,13 +51,16 @@ static void add_count(int *sum, int n)
 
 static bool move(retrieve *r, const dv_key *keys, size_t n, dv_move_result *one, dv_error *err)
 {
-    if (!dv_links_move(&r->w->links, r->source, r->w->m->aet, keys, n, r->arena, on_progress, r, one, err))
+    if (!dv_links_pull(&r->w->links, r->source, &r->pull, keys, n, r->arena, on_progress, r, one, err))
         return false;
+    r->pull.fresh = false;
     dv_move_result *sum = &r->ev->move;
     r->ev->moved = true;
     add_count(&sum->completed, one->completed);
     add_count(&sum->failed, one->failed);
     add_count(&sum->warning, one->warning);
+    if (one->failed_uids.len)
+        sum->failed_uids = one->failed_uids;
     if (one->status && (sum->status == 0 || sum->status == 0xB000)) {
         sum->status = one->status;
         memcpy(sum->comment, one->comment, sizeof sum->comment);
@@ -242,11 +249,76 @@ static bool wait_until_quiet(retrieve *r, dv_error *err)
     return true;
 }
 
+/* ---- C-GET ---- */
+
+static bool compare(retrieve *r, dv_error *err)
+{
+    dv_db *db = dv_catalog_reader(r->w->m->catalog, err);
+    return db && dv_evidence_compare(r->ev, db, r->job->study_uid, err);
+}
+
+static bool interrupted(const retrieve *r, dv_error *err)
+{
+    return (dv_migrate_is_stopping(r->w->m) || atomic_load(&r->w->cancel)) &&
+           !dv_fail(err, DV_ERR_CANCELLED, "job %lld was interrupted", (long long)r->job->id);
+}
+
+/* Each proposal in turn, until nothing is missing. */
+static bool get_by(retrieve *r, const dv_proposals *all, dv_error *err)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        if (i > 0 && dv_evidence_all_here(r->ev))
+            break;
+        r->pull.proposal = &all->list[i];
+        if (!ask_for_missing(r, err) || interrupted(r, err) || !compare(r, err))
+            return false;
+    }
+    return true;
+}
+
+static bool get(retrieve *r, dv_error *err)
+{
+    dv_migrate *m = r->w->m;
+    dv_proposals all;
+    const dv_scp_callbacks *on = &m->taker.on;
+    if (!m->taker.expect)
+        return dv_fail(err, DV_ERR_INTERNAL, "nobody takes what a C-GET brings");
+    dv_caller caller = {
+        .calling = r->source->aet, .called = m->aet, .address = r->source->host, .tls = r->source->tls.on};
+    if (!m->taker.expect(on->user, dv_text_of(r->source->slug), &caller, err))
+        return false;
+    r->pull.sink = (dv_get_sink){on, &caller};
+    bool ok = dv_get_propose(&r->w->links, r->source, r->job->study_uid, r->arena, &all, err) && get_by(r, &all, err);
+    if (ok && !dv_evidence_all_here(r->ev))
+        ok = dv_get_propose_missing(&r->w->links, r->source, r->job->study_uid, r->ev, r->arena, &all, err) &&
+             get_by(r, &all, err);
+    on->leave(on->user, &caller);
+    return ok;
+}
+
+static bool pull(retrieve *r, dv_error *err)
+{
+    if (r->source->get)
+        return get(r, err);
+    return ask_for_missing(r, err) && wait_until_quiet(r, err);
+}
+
+/* The association broke: what was under way may still arrive. */
+static bool may_go_on(retrieve *r, dv_error *err)
+{
+    dv_error none;
+    if (err->code != DV_ERR_NETWORK && err->code != DV_ERR_ABORTED)
+        return false;
+    r->pull.fresh = true;
+    dv_warn("migrate", "job %lld: %s; what lacks is asked for once more", (long long)r->job->id, err->message);
+    return (r->source->get || wait_until_quiet(r, &none)) && compare(r, &none);
+}
+
 bool dv_retrieve(dv_worker *w, const dv_job *job, const dv_source *source, dv_evidence *ev, dv_arena *arena,
                  dv_error *err)
 {
     dv_migrate *m = w->m;
-    retrieve r = {w, job, source, ev, arena};
+    retrieve r = {w, job, source, ev, arena, {.destination = m->aet}};
     int64_t whole = dv_evidence_source_count(ev);
     ev->asked = job->full_repull || ev->level == 'D' ? whole : ev->fates[DV_FATE_MISSING];
     pthread_mutex_lock(&m->lock);
@@ -255,7 +327,9 @@ bool dv_retrieve(dv_worker *w, const dv_job *job, const dv_source *source, dv_ev
     w->run.remaining = -1;
     w->run.last_ms = dv_mono_ms();
     pthread_mutex_unlock(&m->lock);
-    bool ok = ask_for_missing(&r, err) && wait_until_quiet(&r, err);
+    bool ok = pull(&r, err);
+    if (!ok && may_go_on(&r, err))
+        ok = dv_evidence_all_here(ev) || pull(&r, err);
     pthread_mutex_lock(&m->lock);
     ev->arrived = w->run.arrived;
     pthread_mutex_unlock(&m->lock);

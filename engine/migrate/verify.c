@@ -235,6 +235,19 @@ static void add_series(cJSON *root, const dv_evidence *ev)
     add_number(b, "equal", whole);
 }
 
+/* FailedSOPInstanceUIDList: what the source says it could not send. Said, not believed: what is missing is compared. */
+static void add_failed(cJSON *d, const dv_evidence *ev)
+{
+    cJSON *list = ev->move.failed_uids.len ? cJSON_AddArrayToObject(d, "failed_uids") : NULL;
+    char uid[65];
+    for (dv_text rest = ev->move.failed_uids; list && rest.at && cJSON_GetArraySize(list) < MISSING_SHOWN;) {
+        dv_text one = dv_text_trim(dv_text_split(rest, '\\', &rest));
+        dv_text_copy(one, uid, sizeof uid);
+        if (one.len)
+            cJSON_AddItemToArray(list, cJSON_CreateString(uid));
+    }
+}
+
 dv_text dv_evidence_json(const dv_evidence *ev, dv_arena *arena)
 {
     cJSON *root = cJSON_CreateObject();
@@ -258,6 +271,7 @@ dv_text dv_evidence_json(const dv_evidence *ev, dv_arena *arena)
         add_number(d, "warning", ev->move.warning);
         if (ev->move.comment[0])
             cJSON_AddStringToObject(d, "comment", ev->move.comment);
+        add_failed(d, ev);
         cJSON *e = cJSON_AddObjectToObject(root, "E");
         add_number(e, "asked", ev->asked);
         add_number(e, "arrived", ev->arrived);

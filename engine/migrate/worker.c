@@ -53,20 +53,13 @@ int64_t dv_backoff_us(const dv_migrate *m, int n)
 static bool is_unreachable(const dv_error *err)
 {
     return err->code == DV_ERR_NETWORK || err->code == DV_ERR_TIMEOUT || err->code == DV_ERR_ABORTED ||
-           err->code == DV_ERR_REJECTED;
+           err->code == DV_ERR_REJECTED || err->code == DV_ERR_BUSY;
 }
 
 /* What no repetition heals: a person must change something. */
 static bool is_permanent(const dv_error *err)
 {
     return err->code == DV_ERR_CONFIG || err->code == DV_ERR_NOT_FOUND || err->code == DV_ERR_UNSUPPORTED;
-}
-
-/* Who asks for the first time and is not known there shall hear so at once. Jobs are patient: a source that is configured anew at night must
- * not fail them all. "Later" and "for now" are scu.c's words for a rejection that may pass. */
-static bool is_rejected_for_good(const dv_error *err)
-{
-    return err->code == DV_ERR_REJECTED && !strstr(err->message, "later") && !strstr(err->message, "for now");
 }
 
 static bool load_source(dv_worker *w, dv_text slug, dv_arena *arena, dv_source *out, dv_error *err)
@@ -146,7 +139,9 @@ static void entry_failed(dv_worker *w, const dv_entry *entry, const dv_error *er
     bool last;
     if (is_unreachable(err)) {
         dv_gate_is_down(m, entry->source, err);
-        last = ++end->peer_tries >= m->max_peer_tries || is_rejected_for_good(err);
+        /* Who asks for the first time and is not known there shall hear so at once. Jobs are patient: a source that is configured anew at
+         * night must not fail them all. */
+        last = ++end->peer_tries >= m->max_peer_tries || err->code == DV_ERR_REJECTED;
     } else {
         last = ++end->tries >= m->max_tries || is_permanent(err);
     }
@@ -277,7 +272,8 @@ static void settle_missing(settling *s, const dv_source *source, const dv_eviden
     dv_migrate *m = s->w->m;
     size_t n = strlen(text);
     /* Orthanc says C000 for a destination it does not know, others A801 or a success without anything. */
-    if (ev->moved && ev->arrived == 0 && (ev->move.failed > 0 || dv_move_is_refused(ev->move.status)) && n < size)
+    if (!source->get && ev->moved && ev->arrived == 0 && (ev->move.failed > 0 || dv_move_is_refused(ev->move.status)) &&
+        n < size)
         snprintf(text + n, size - n,
                  "; %s sends us nothing (status %04X%s%s): its administrator must know AE title %s as a destination at "
                  "host %s port %u, and it"
@@ -285,8 +281,8 @@ static void settle_missing(settling *s, const dv_source *source, const dv_eviden
                  source->slug, ev->move.status, ev->move.comment[0] ? ", " : "", ev->move.comment, m->aet, m->host,
                  m->port);
     else if (ev->moved && ev->move.status && ev->move.status != 0xB000 && n < size)
-        snprintf(text + n, size - n, "; its C-MOVE ended with status %04X%s%s", ev->move.status,
-                 ev->move.comment[0] ? ": " : "", ev->move.comment);
+        snprintf(text + n, size - n, "; its %s ended with status %04X%s%s", source->get ? "C-GET" : "C-MOVE",
+                 ev->move.status, ev->move.comment[0] ? ": " : "", ev->move.comment);
     s->change.tries = s->job->tries + 1;
     bool nothing_yet = source->nearline_s > 0 && ev->moved && ev->arrived == 0 && ev->move.failed <= 0;
     if (nothing_yet && s->change.tries < STAGING_TRIES) {
@@ -428,7 +424,6 @@ bool dv_worker_job(dv_worker *w, bool *did)
 static void wait_for_work(dv_worker *w, uint64_t seen)
 {
     dv_migrate *m = w->m;
-    dv_links_close(&w->links); /* an idle worker keeps nothing of a source's associations */
     dv_buffer blocked = {0};
     dv_error err;
     int64_t due = INT64_MAX, until = dv_mono_ms() + IDLE_MS, now = dv_wall_us();
@@ -467,7 +462,6 @@ static void *work(void *user)
         if (!ok || !did)
             wait_for_work(w, seen);
     }
-    dv_links_close(&w->links);
     return NULL;
 }
 
@@ -491,6 +485,7 @@ static int number_or(int given, int otherwise, int most)
 static void set_up(dv_migrate *m, const dv_migrate_options *o)
 {
     m->catalog = o->catalog;
+    m->taker = o->taker;
     m->tls = (dv_tls_files){o->tls_certificate, o->tls_key, o->tls_ca};
     snprintf(m->aet, sizeof m->aet, "%.16s", o->aet ? o->aet : "DROVER");
     char host[256] = "localhost";
@@ -501,9 +496,7 @@ static void set_up(dv_migrate *m, const dv_migrate_options *o)
     m->max_tries = number_or(o->max_tries, 5, 1000);
     m->max_peer_tries = number_or(o->max_peer_tries, 12, 1000000);
     m->backoff_ms = number_or(o->backoff_ms, 2000, 60000);
-    /* A worker has an association for questions and one for retrieves. */
-    int most = number_or(o->max_outbound, 10, 2 * DV_MAX_WORKERS) / 2;
-    m->worker_count = o->workers < 0 ? 1 : number_or(o->workers, 4, most > 0 ? most : 1);
+    m->worker_count = o->workers < 0 ? 1 : number_or(o->workers, 4, DV_MAX_WORKERS);
     char uid[65];
     snprintf(m->owner, sizeof m->owner, "%.20s:%ld:%.40s", host, (long)getpid(), dv_uid_make(uid, NULL) ? uid : "0");
     pthread_mutex_init(&m->lock, NULL);
@@ -517,6 +510,7 @@ static void set_up(dv_migrate *m, const dv_migrate_options *o)
         dv_worker *w = &m->workers[i];
         w->m = m;
         w->number = i;
+        w->links.pool = o->pool;
         w->links.calling = m->aet;
         w->links.cancel = &w->cancel;
         w->links.ours = m->tls;
@@ -576,7 +570,6 @@ void dv_migrate_quiesce(dv_migrate *m)
         if (w->started)
             pthread_join(w->thread, NULL);
         w->started = false;
-        dv_links_close(&w->links);
     }
 }
 

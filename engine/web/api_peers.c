@@ -6,9 +6,11 @@
 
 #include <stdio.h>
 
-cJSON *dv_api_peer_json(const dv_peer *p)
+/* With the associations of ours that are open to it, idle ones too. */
+cJSON *dv_api_peer_json(dv_site *site, const dv_peer *p)
 {
     cJSON *row = cJSON_CreateObject();
+    dv_pool_counts n = dv_pool_count(site->pool, p->slug.at);
     dv_json_text(row, "slug", p->slug);
     dv_json_text(row, "label", p->label);
     dv_json_text(row, "aet", p->aet);
@@ -21,6 +23,11 @@ cJSON *dv_api_peer_json(const dv_peer *p)
     cJSON_AddNumberToObject(row, "max_associations", p->max_associations);
     cJSON *settings = cJSON_ParseWithLength(p->settings.at, p->settings.len);
     cJSON_AddItemToObject(row, "settings", settings ? settings : cJSON_CreateObject());
+    const char *retrieve = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(settings, "retrieve"));
+    cJSON_AddStringToObject(row, "retrieve", retrieve ? retrieve : "move");
+    cJSON_AddNumberToObject(row, "open", n.open);
+    cJSON_AddNumberToObject(row, "idle", n.idle);
+    cJSON_AddNumberToObject(row, "waiting", n.waiting);
     return row;
 }
 
@@ -34,7 +41,7 @@ bool dv_api_peers_list(dv_site *site, const cJSON *args, dv_reply *reply, dv_err
     dv_db *db = dv_catalog_reader(site->catalog, err);
     bool ok = db && dv_peer_list(db, &arena, &peers, &count, err);
     for (size_t i = 0; ok && i < count; i++)
-        ok = dv_reply_row(reply, dv_api_peer_json(&peers[i]), err);
+        ok = dv_reply_row(reply, dv_api_peer_json(site, &peers[i]), err);
     dv_arena_free(&arena);
     return ok;
 }
@@ -87,8 +94,8 @@ bool dv_api_peers_add(dv_site *site, const cJSON *args, dv_reply *reply, dv_erro
     if (peer.label.len == 0)
         peer.label = peer.slug;
     save_work work = {&peer, dv_args_bool(args, "replace"), 0};
-    bool ok =
-        dv_catalog_write(site->catalog, true, save, &work, err) && dv_reply_row(reply, dv_api_peer_json(&peer), err);
+    bool ok = dv_catalog_write(site->catalog, true, save, &work, err) &&
+              dv_reply_row(reply, dv_api_peer_json(site, &peer), err);
     cJSON_free(settings_text);
     return ok;
 }

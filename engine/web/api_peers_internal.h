@@ -6,7 +6,7 @@
 #include "dimse/scu.h"
 #include "web/api.h"
 
-cJSON *dv_api_peer_json(const dv_peer *peer);
+cJSON *dv_api_peer_json(dv_site *site, const dv_peer *peer);
 /* In ARENA. NOT_FOUND names SLUG (may be NULL). */
 bool dv_api_peer(dv_site *site, const char *slug, dv_arena *arena, dv_peer *out, dv_error *err);
 /* An association to PEER by its TLS settings, as our own AE title. KEEP_EMPTY: also when it accepts none of OFFERS. */

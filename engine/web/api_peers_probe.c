@@ -287,7 +287,7 @@ bool dv_api_peers_show(dv_site *site, const cJSON *args, dv_reply *reply, dv_err
     bool ok = db && dv_api_peer(site, dv_args_text(args, "slug"), &arena, &peer, err) &&
               dv_probe_get(db, peer.slug, &arena, &result, &at, err);
     if (ok) {
-        cJSON *row = dv_api_peer_json(&peer), *probe = at ? cJSON_ParseWithLength(result.at, result.len) : NULL;
+        cJSON *row = dv_api_peer_json(site, &peer), *probe = at ? cJSON_ParseWithLength(result.at, result.len) : NULL;
         cJSON_AddItemToObject(row, "probe", probe ? probe : cJSON_CreateNull());
         ok = dv_reply_row(reply, row, err);
     }

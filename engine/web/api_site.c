@@ -58,6 +58,11 @@ bool dv_api_status(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *
     cJSON_AddStringToObject(row, "aet", dv_config_text(site->config, "dimse.aet"));
     cJSON_AddNumberToObject(row, "dicom_port", site->scp ? dv_scp_port(site->scp) : 0);
     cJSON_AddNumberToObject(row, "associations", site->scp ? dv_scp_associations(site->scp) : 0);
+    dv_pool_counts outbound = dv_pool_count(site->pool, NULL);
+    cJSON_AddNumberToObject(row, "outbound_open", outbound.open);
+    cJSON_AddNumberToObject(row, "outbound_idle", outbound.idle);
+    cJSON_AddNumberToObject(row, "outbound_waiting", outbound.waiting);
+    cJSON_AddNumberToObject(row, "outbound_limit", (double)dv_config_int(site->config, "dimse.max_outbound"));
     dv_json_stamp(row, "started_at", site->started_at);
     cJSON_AddNumberToObject(row, "generation", (double)dv_rules_current(site->rules));
     if (dv_rules_last_refusal(site->rules, refusal, sizeof refusal))

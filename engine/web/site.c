@@ -147,6 +147,12 @@ static void notify(void *user, const dv_arrival *arrival, const dv_receipt *rece
         dv_migrate_notify(m, arrival, receipt);
 }
 
+/* What a C-GET brings is taken by the receiver, whose callbacks have it as their user. */
+static bool expect(void *user, dv_text slug, dv_caller *caller, dv_error *err)
+{
+    return dv_receiver_expect(user, slug, caller, err);
+}
+
 dv_tls_files dv_site_tls(const dv_site *site)
 {
     return (dv_tls_files){dv_config_text(site->config, "dimse.tls_cert"), dv_config_text(site->config, "dimse.tls_key"),
@@ -175,11 +181,6 @@ dv_custody_options dv_site_custody(const dv_site *site, const dv_config *c)
         .rate_mb_s = dv_config_int(c, "verify.rate_mb_s"),
         .keep_versions_days = dv_config_int(c, "store.keep_versions_days"),
     };
-}
-
-static bool expect(void *user, dv_text slug, dv_caller *caller, dv_error *err)
-{
-    return dv_receiver_expect(user, slug, caller, err);
 }
 
 bool dv_site_serve(dv_site *site, dv_error *err)

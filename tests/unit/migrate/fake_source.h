@@ -53,6 +53,7 @@ static struct {
 
 /* One question at a time: workers meet at the catalog and the engine's own locks, not in the fake. */
 static pthread_mutex_t fake_lock = PTHREAD_MUTEX_INITIALIZER;
+static dv_pool *pool;
 static char folder[64], path[DSN_SIZE];
 static dv_error err;
 
@@ -376,6 +377,30 @@ bool dv_move(dv_association *as, const char *sop_class, const char *destination,
     return ok;
 }
 
+void dv_association_lend(dv_association *a, int answer_ms, const atomic_bool *cancel)
+{
+    (void)a, (void)answer_ms, (void)cancel;
+}
+
+uint8_t dv_offer_result(const dv_association *a, size_t index)
+{
+    (void)a, (void)index;
+    return 0;
+}
+
+size_t dv_may_receive(const dv_association *a)
+{
+    (void)a;
+    return 0;
+}
+
+bool dv_get(dv_association *a, const char *sop_class, dv_text query, const dv_get_sink *sink, dv_arena *arena,
+            void (*progress)(void *user, const dv_move_result *so_far), void *user, dv_move_result *out, dv_error *e)
+{
+    (void)a, (void)sop_class, (void)query, (void)sink, (void)arena, (void)progress, (void)user, (void)out;
+    return dv_fail(e, DV_ERR_UNSUPPORTED, "the fake source is moved from");
+}
+
 uint16_t dv_next_message_id(const dv_association *a)
 {
     (void)a;
@@ -420,7 +445,7 @@ static bool write_peer(dv_db *db, void *user, dv_error *e)
 /* Starts the engine without threads (0) or with them. */
 static inline void start_engine(int workers)
 {
-    const dv_migrate_options o = {.catalog = fake.catalog, .aet = "DROVER", .host = "archive.example", .port = 11112, .workers = workers ? workers : -1,
+    const dv_migrate_options o = {.catalog = fake.catalog, .pool = pool, .aet = "DROVER", .host = "archive.example", .port = 11112, .workers = workers ? workers : -1,
                                   .quiet_ms = 20, .max_tries = 3, .max_peer_tries = 3, .backoff_ms = 1};
     fake.m = dv_migrate_start(&o, &err);
     if (!fake.m)
@@ -440,6 +465,7 @@ static int set_up(void **state)
     snprintf(file, sizeof file, "%s/catalog.db", folder);
     if (!new_database(file, path))
         return -1;
+    pool = dv_pool_new(10, 10000, &err);
     fake.catalog = dv_catalog_open(path, &err);
     if (!fake.catalog || !dv_catalog_write(fake.catalog, true, write_peer, NULL, &err)) {
         print_error("%s\n", err.message);
@@ -452,6 +478,7 @@ static int tear_down(void **state)
 {
     (void)state;
     dv_migrate_stop(fake.m);
+    dv_pool_free(pool);
     dv_catalog_close(fake.catalog);
     peer_settings = "{\"quiet_ms\": 20}";
     return drop_database(path) && dv_remove_tree(folder, NULL) ? 0 : -1;

@@ -1,13 +1,18 @@
-/* A worker's associations: one for questions, one for retrieves, each kept for the next use by the same source.
+/* A source with its quirks, and the questions and retrieves over the pool's associations, one at a time for each worker.
  *
- * A peer may have closed a kept one at the very moment it is used again: a question that fails so, before any answer came, is put once more
- * over a new association. */
+ * A fault at an association does not lose what was asked: a question is put once more over a fresh one where an answer twice does no harm; of a
+ * retrieve, retrieve.c asks once more for what lacks by then. */
 #include "migrate/migrate_internal.h"
 
 #include "dicom/write.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
+
+typedef struct secured {
+    const dv_links *links;
+    const dv_source *source;
+} secured;
 
 /* ---- sources ---- */
 
@@ -40,12 +45,11 @@ static cJSON *parse_settings(dv_text text)
     return text.len ? cJSON_ParseWithLength(text.at, text.len) : cJSON_CreateObject();
 }
 
+/* A job has one association at a time. */
 static int capacity(const dv_peer *peer, const cJSON *settings)
 {
     int n = setting(settings, "max_moves", 2, 1, DV_MAX_WORKERS);
-    /* A job has two associations, but makes do with one after the other. */
-    int by_associations = peer->max_associations > 1 ? peer->max_associations / 2 : 1;
-    return peer->max_associations > 0 && by_associations < n ? by_associations : n;
+    return peer->max_associations > 0 && peer->max_associations < n ? peer->max_associations : n;
 }
 
 static bool usable(const dv_peer *peer, dv_text slug, dv_error *err)
@@ -85,85 +89,72 @@ bool dv_source_load(dv_db *db, dv_text slug, int quiet_ms, dv_arena *arena, dv_s
         .quiet_ms = setting(settings, "quiet_ms", quiet_ms, 0, 3600000),
         .find_limit = setting(settings, "find_limit", 0, 0, 100000000),
         .nearline_s = setting(settings, "nearline_s", 0, 0, 86400),
-        .single = peer.max_associations == 1,
+        .most = peer.max_associations,
+        .sop_classes = dv_arena_string(arena, peer.sop_classes),
+        .transfer_syntaxes = dv_arena_string(arena, peer.transfer_syntaxes),
         .capacity = capacity(&peer, settings),
     };
     const char *charset = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(settings, "charset"));
     if (charset && charset[0])
         out->charset = dv_arena_string(arena, dv_text_of(charset));
+    const char *retrieve = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(settings, "retrieve"));
+    out->get = retrieve && strcmp(retrieve, "get") == 0;
     bool ok = depth(settings, "evidence", "instances", &out->evidence, err) &&
               depth(settings, "move_level", "image", &out->move_level, err);
     cJSON_Delete(settings);
     ok = ok && dv_peer_tls_of(peer.settings, arena, &out->tls, err);
-    if (ok && (!out->slug || !out->aet || !out->host))
+    if (ok && (!out->slug || !out->aet || !out->host || !out->sop_classes || !out->transfer_syntaxes))
         ok = dv_fail(err, DV_ERR_MEMORY, "out of memory for the peer '%.*s'", DV_ARG(slug));
     return ok;
 }
 
 /* ---- associations ---- */
 
-static void close_link(dv_link *l)
+static bool secure(void *user, dv_tls **out, dv_error *err)
 {
-    dv_release(l->a);
-    l->a = NULL;
+    const secured *how = user;
+    return dv_outbound_tls(&how->source->tls, &how->links->ours, out, err) ||
+           dv_error_context(err, "the peer %s", how->source->slug);
 }
 
-/* After a failure the peer may be in the middle of anything. */
-static void abort_link(dv_link *l)
+static const char *text_or_none(const char *t)
 {
-    if (l->a)
-        dv_abort(l->a);
-    l->a = NULL;
+    return t ? t : "";
 }
 
-void dv_links_close(dv_links *l)
+/* An association whose offers are PULL's (C-GET), or questions and C-MOVE together. */
+static bool take(dv_links *l, const dv_source *s, const char *need, const dv_pull *pull, int answer_ms, bool fresh,
+                 dv_lease *out, dv_error *err)
 {
-    close_link(&l->find);
-    close_link(&l->move);
-}
-
-static bool is_to(const dv_link *l, const dv_source *s)
-{
-    return strcmp(l->slug, s->slug) == 0 && strcmp(l->host, s->host) == 0 && strcmp(l->aet, s->aet) == 0 &&
-           l->port == s->port;
-}
-
-/* *KEPT: it was open already. */
-static bool open_link(dv_links *all, dv_link *l, const dv_source *s, const char *sop_class, int answer_ms, bool *kept,
-                      dv_error *err)
-{
-    *kept = l->a && is_to(l, s) && dv_association_is_alive(l->a);
-    if (*kept)
+    const dv_context_offer usual[] = {{.sop_class = DV_SOP_STUDY_FIND}, {.sop_class = DV_SOP_STUDY_MOVE}};
+    const dv_proposal *p = pull ? pull->proposal : NULL;
+    char variant[1200];
+    snprintf(variant, sizeof variant, "%s|%d%d|%s|%s|%s", p ? p->variant : "", s->tls.on, s->tls.insecure,
+             text_or_none(s->tls.ca), text_or_none(s->tls.certificate), text_or_none(s->tls.key));
+    secured how = {l, s};
+    const dv_pool_call call = {.peer = s->slug,
+                               .most = s->most,
+                               .to = {.host = s->host,
+                                      .port = s->port,
+                                      .calling = l->calling,
+                                      .called = s->aet,
+                                      .answer_ms = answer_ms,
+                                      .cancel = l->cancel},
+                               .secure = s->tls.on ? secure : NULL,
+                               .user = &how,
+                               .variant = variant,
+                               .offers = p ? p->offers : usual,
+                               .count = p        ? p->count
+                                        : s->get ? 1
+                                                 : 2,
+                               .need = need};
+    if (dv_pool_take(l->pool, &call, fresh, out, err))
         return true;
-    close_link(l);
-    if (s->single)
-        close_link(l == &all->find ? &all->move : &all->find);
-    dv_target to = {.host = s->host,
-                    .port = s->port,
-                    .calling = all->calling,
-                    .called = s->aet,
-                    .answer_ms = answer_ms,
-                    .cancel = all->cancel};
-    dv_context_offer offer = {.sop_class = sop_class};
-    dv_tls *tls;
-    if (!dv_outbound_tls(&s->tls, &all->ours, &tls, err))
-        return dv_error_context(err, "the peer %s", s->slug);
-    to.tls = tls;
-    l->a = dv_associate(&to, &offer, 1, err);
-    dv_tls_free(tls);
-    if (!l->a && err->code == DV_ERR_UNSUPPORTED)
-        return dv_fail(
-            err, DV_ERR_UNSUPPORTED,
-            "%s (%s at %s:%u) accepts no Study Root %s from us; its administrator must allow it for AE title %s",
-            s->slug, s->aet, s->host, s->port, strcmp(sop_class, DV_SOP_STUDY_FIND) == 0 ? "C-FIND" : "C-MOVE",
-            all->calling);
-    if (!l->a)
-        return false;
-    dv_text_copy(dv_text_of(s->slug), l->slug, sizeof l->slug);
-    dv_text_copy(dv_text_of(s->host), l->host, sizeof l->host);
-    dv_text_copy(dv_text_of(s->aet), l->aet, sizeof l->aet);
-    l->port = s->port;
-    return true;
+    const char *service = p ? "C-GET" : pull ? "C-MOVE" : "C-FIND";
+    if (err->code == DV_ERR_UNSUPPORTED)
+        return dv_error_context(err, "%s allows AE title %s no Study Root %s%s", s->slug, l->calling, service,
+                                p ? " (the peer setting retrieve \"move\" does without)" : "");
+    return false;
 }
 
 static bool encode(dv_arena *arena, dv_text syntax, const dv_key *keys, size_t n, dv_text *out, dv_error *err)
@@ -222,6 +213,12 @@ static bool is_lost(const dv_error *err)
     return err->code == DV_ERR_NETWORK || err->code == DV_ERR_ABORTED;
 }
 
+/* May the association be used again? A failure status and a refusal of ours leave it whole. */
+static bool is_whole(bool worked, const dv_error *err)
+{
+    return worked || err->code == DV_ERR_PEER || err->code == DV_ERR_UNSUPPORTED;
+}
+
 bool dv_links_find(dv_links *l, const dv_source *s, const dv_key *keys, size_t n, dv_each_answer *each, void *user,
                    int64_t *count, dv_error *err)
 {
@@ -229,57 +226,75 @@ bool dv_links_find(dv_links *l, const dv_source *s, const dv_key *keys, size_t n
     err = err ? err : &own;
     bool ok = false;
     for (int again = 0; again < 2; again++) {
-        bool kept;
-        if (!open_link(l, &l->find, s, DV_SOP_STUDY_FIND, s->find_ms, &kept, err))
+        dv_lease lease;
+        if (!take(l, s, DV_SOP_STUDY_FIND, NULL, s->find_ms, again, &lease, err))
             return false;
         asking q = {.each = each, .user = user, .charset = s->charset, .err = err};
-        q.syntax = dv_accepted_syntax(l->find.a, DV_SOP_STUDY_FIND);
+        q.syntax = dv_accepted_syntax(lease.a, DV_SOP_STUDY_FIND);
         dv_arena arena;
         dv_arena_init(&arena, 4096);
         dv_arena_init(&q.scratch, 4096);
         dv_text query;
         bool encoded = encode(&arena, q.syntax, keys, n, &query, err);
-        ok = encoded && dv_find(l->find.a, DV_SOP_STUDY_FIND, query, on_answer, &q, err) && !q.unreadable;
+        ok = encoded && dv_find(lease.a, DV_SOP_STUDY_FIND, query, on_answer, &q, err) && !q.unreadable;
         if (q.unreadable)
             dv_error_context(err, "an answer of %s cannot be read", s->slug);
         dv_arena_free(&arena);
         dv_arena_free(&q.scratch);
+        dv_pool_give(l->pool, &lease, is_whole(ok || !encoded, err));
         if (count)
             *count = q.count;
-        if (ok || !encoded)
-            break;
-        if (err->code != DV_ERR_PEER) /* a failure status leaves the association whole */
-            abort_link(&l->find);
-        if (!kept || q.count || !is_lost(err))
+        if (ok || !encoded || !is_lost(err) || (count && q.count))
             break;
     }
     return ok || dv_error_context(err, "C-FIND at %s", s->slug);
 }
 
-bool dv_links_move(dv_links *l, const dv_source *s, const char *destination, const dv_key *keys, size_t n,
-                   dv_arena *arena, void (*progress)(void *user, const dv_move_result *so_far), void *user,
-                   dv_move_result *out, dv_error *err)
+/* A C-GET association that brings nothing: why. */
+static bool refuses_storage(dv_links *l, const dv_source *s, const dv_proposal *p, dv_association *a, dv_error *err)
+{
+    size_t accepted = 0;
+    for (size_t i = 1; i < p->count; i++)
+        accepted += dv_offer_result(a, i) == 0;
+    if (accepted)
+        return dv_fail(
+            err, DV_ERR_UNSUPPORTED,
+            "%s (%s at %s:%u) accepts a C-GET of AE title %s but refuses us the SCP role for the storage classes "
+            "(PS3.7 D.3.3.4), so it may not send over our association; its administrator must allow that, or set "
+            "the peer setting retrieve to \"move\"",
+            s->slug, s->aet, s->host, s->port, l->calling);
+    return dv_fail(
+        err, DV_ERR_UNSUPPORTED,
+        "%s (%s at %s:%u) accepts a C-GET of AE title %s but none of the %zu storage contexts that we proposed; "
+        "set the peer setting retrieve to \"move\"",
+        s->slug, s->aet, s->host, s->port, l->calling, p->count - 1);
+}
+
+static bool pull_once(dv_links *l, const dv_source *s, const dv_pull *pull, dv_association *a, const dv_key *keys,
+                      size_t n, dv_arena *arena, void (*progress)(void *user, const dv_move_result *so_far), void *user,
+                      dv_move_result *out, dv_error *err)
+{
+    dv_text query;
+    if (!pull->proposal)
+        return encode(arena, dv_accepted_syntax(a, DV_SOP_STUDY_MOVE), keys, n, &query, err) &&
+               dv_move(a, DV_SOP_STUDY_MOVE, pull->destination, query, arena, progress, user, out, err);
+    if (dv_may_receive(a) == 0)
+        return refuses_storage(l, s, pull->proposal, a, err);
+    return encode(arena, dv_accepted_syntax(a, DV_SOP_STUDY_GET), keys, n, &query, err) &&
+           dv_get(a, DV_SOP_STUDY_GET, query, &pull->sink, arena, progress, user, out, err);
+}
+
+bool dv_links_pull(dv_links *l, const dv_source *s, const dv_pull *pull, const dv_key *keys, size_t n, dv_arena *arena,
+                   void (*progress)(void *user, const dv_move_result *so_far), void *user, dv_move_result *out,
+                   dv_error *err)
 {
     dv_error own;
     err = err ? err : &own;
-    bool ok = false;
-    for (int again = 0; again < 2; again++) {
-        bool kept;
-        if (!open_link(l, &l->move, s, DV_SOP_STUDY_MOVE, s->move_ms, &kept, err))
-            return false;
-        dv_text query;
-        *out = (dv_move_result){.remaining = -1, .completed = -1, .failed = -1, .warning = -1};
-        if (!encode(arena, dv_accepted_syntax(l->move.a, DV_SOP_STUDY_MOVE), keys, n, &query, err))
-            return false;
-        int64_t before = dv_mono_ms();
-        ok = dv_move(l->move.a, DV_SOP_STUDY_MOVE, destination, query, arena, progress, user, out, err);
-        if (ok)
-            break;
-        if (err->code != DV_ERR_PEER)
-            abort_link(&l->move);
-        /* Sent again only where it was lost at once: one that ran for a while may still be sending. */
-        if (!kept || !is_lost(err) || dv_mono_ms() - before > 1000)
-            break;
-    }
-    return ok || dv_error_context(err, "C-MOVE at %s", s->slug);
+    dv_lease lease;
+    if (!take(l, s, pull->proposal ? DV_SOP_STUDY_GET : DV_SOP_STUDY_MOVE, pull, s->move_ms, pull->fresh, &lease, err))
+        return false;
+    *out = (dv_move_result){.remaining = -1, .completed = -1, .failed = -1, .warning = -1};
+    bool ok = pull_once(l, s, pull, lease.a, keys, n, arena, progress, user, out, err);
+    dv_pool_give(l->pool, &lease, is_whole(ok, err));
+    return ok || dv_error_context(err, "%s at %s", pull->proposal ? "C-GET" : "C-MOVE", s->slug);
 }
