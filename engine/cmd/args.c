@@ -1,5 +1,7 @@
 #include "cmd/cmd.h"
 
+#include "base/buffer.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,9 +45,31 @@ bool dv_arg_int(const dv_args *args, const char *option, int64_t min, int64_t ma
     return true;
 }
 
+static bool json_printed; /* by this process: results in JSON stand on stdout already */
+
+void dv_json_printed(void)
+{
+    json_printed = true;
+}
+
+/* With --json whoever reads stdout finds the error there too, unless results are there. */
+static void complain_in_json(const dv_args *args, const dv_error *err)
+{
+    dv_buffer b = {0};
+    if (dv_flag(args, "json") && !json_printed) {
+        const dv_error_info *info = dv_error_lookup(err->code);
+        dv_buffer_printf(&b, "{\"error\":{\"code\":\"%s\",\"exit\":%d,\"message\":", info->name, info->exit_code);
+        dv_buffer_json(&b, dv_text_of(err->message));
+        dv_buffer_string(&b, "}}\n");
+        fwrite(b.at, 1, b.len, stdout);
+    }
+    dv_buffer_free(&b);
+    fflush(stdout);
+}
+
 int dv_complain(const dv_args *args, const dv_error *err)
 {
-    fflush(stdout);
+    complain_in_json(args, err);
     fprintf(stderr, "drover %s: %s\n", args->verb->name, err->message);
     return dv_error_lookup(err->code)->exit_code;
 }
@@ -53,11 +77,12 @@ int dv_complain(const dv_args *args, const dv_error *err)
 int dv_usage(const dv_args *args, const char *format, ...)
 {
     va_list list;
-    fflush(stdout);
-    fprintf(stderr, "drover %s: ", args->verb->name);
+    dv_error err = {.code = DV_ERR_USAGE};
     va_start(list, format);
-    vfprintf(stderr, format, list);
+    vsnprintf(err.message, sizeof err.message, format, list);
     va_end(list);
+    complain_in_json(args, &err);
+    fprintf(stderr, "drover %s: %s", args->verb->name, err.message);
     fprintf(stderr, "\nusage: drover %s %s; see 'drover %s --help'\n", args->verb->name, args->verb->arguments,
             args->verb->name);
     return dv_error_lookup(DV_ERR_USAGE)->exit_code;

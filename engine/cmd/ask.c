@@ -82,6 +82,7 @@ const char *dv_show(const cJSON *row, const char *member, char *buf, size_t size
 void dv_print_json(const cJSON *value)
 {
     char *text = cJSON_Print(value);
+    dv_json_printed();
     puts(text ? text : "null");
     cJSON_free(text);
 }

@@ -44,8 +44,11 @@ const char *dv_arg_or(const dv_args *args, const char *option, const char *other
 bool dv_flag(const dv_args *args, const char *option);
 /* A number between MIN and MAX; false with USAGE that names option, value and range. Not given: OUT keeps what it has. */
 bool dv_arg_int(const dv_args *args, const char *option, int64_t min, int64_t max, int64_t *out, dv_error *err);
-/* Prints "drover VERB: message" to stderr; returns the code's exit code. */
+/* Prints "drover VERB: message" to stderr; with --json {"error":{"code","exit","message"}} to stdout too, unless JSON was printed there. Returns the
+ * code's exit code. */
 int dv_complain(const dv_args *args, const dv_error *err);
+/* To be called by who prints results in JSON. */
+void dv_json_printed(void);
 /* Prints the verb's help to stderr's last line ("see drover VERB --help"); returns USAGE's exit code. */
 int dv_usage(const dv_args *args, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

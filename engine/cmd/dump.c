@@ -54,12 +54,14 @@ static bool dump_file(const dv_args *args, const char *path, dv_error *err)
     dv_file_meta meta;
     bool json = dv_flag(args, "json");
     sink s = {.err = err};
-    dv_json_options o = {dv_flag(args, "pretty"), dv_flag(args, "no-pixel-data"), dv_flag(args, "meta"), print_piece, &s};
+    dv_json_options o = {dv_flag(args, "pretty"), dv_flag(args, "no-pixel-data"), dv_flag(args, "meta"), print_piece,
+                         &s};
     if (!dv_map_open(&map, path, err))
         return false;
     s.map = map;
     dv_arena_init(&arena, 0);
-    dv_dataset *ds = dv_part10_open(map.bytes, map.len, &arena, &meta, err);
+    dv_error fault;
+    dv_dataset *ds = dv_part10_open_most(map.bytes, map.len, &arena, &meta, &fault, err);
     bool good = ds != NULL;
     if (good)
         say_read_past(path, &meta);
@@ -74,6 +76,10 @@ static bool dump_file(const dv_args *args, const char *path, dv_error *err)
     if (good && (fwrite(out.at, 1, out.len, stdout) != out.len || fflush(stdout) != 0))
         good = dv_fail_errno(err, "cannot write the output");
     dv_buffer_free(&out);
+    if (good && fault.code != DV_ERR_NONE) { /* what could be read is printed; then the truth */
+        *err = fault;
+        good = false;
+    }
     return good;
 }
 
@@ -102,7 +108,8 @@ const dv_verb dv_verb_dump = {
     .text = "A line of the listing has tag, VR, value, length and keyword; what a sequence holds\n"
             "stands indented below it. Long values are cut at 64 characters. Files without\n"
             "preamble or File Meta group, or with a wrong transfer syntax, are read by trial of\n"
-            "their first elements, and a note on stderr says so. With several files, one that\n"
+            "their first elements, and a note on stderr says so. Of a file that is cut or broken, what can\n"
+            "be read is printed, then the error. With several files, one that\n"
             "cannot be read does not stop the others; the exit code is that of the first.",
     .options = options,
     .example = "drover dump a.dcm\n  drover dump --json --pretty --no-pixel-data a.dcm",

@@ -263,14 +263,35 @@ bool dv_part10_next(dv_text group, size_t *at, dv_tag *tag, dv_vr *vr, dv_text *
     return true;
 }
 
+/* Where group 0002 ends by its own group length. Believed of files that we wrote only: what stands behind it there may be anything, also the
+ * beginning of another file (kept as it came, because it could not be read); others' lengths have been seen to be wrong. */
+static size_t meta_end(const uint8_t *bytes, size_t len, size_t at)
+{
+    dv_tag tag = 0;
+    dv_vr vr = 0;
+    dv_text value = {0};
+    size_t n = at < len ? meta_element(bytes + at, len - at, &tag, &vr, &value) : 0;
+    if (n == 0 || n == SIZE_MAX || tag != DV_TAG(2, 0) || value.len != 4)
+        return len;
+    size_t end = at + n + number((const uint8_t *)value.at, 4, false);
+    for (at += n; at < end && end <= len; at += n) {
+        n = meta_element(bytes + at, len - at, &tag, &vr, &value);
+        if (n == 0 || n == SIZE_MAX)
+            break;
+        if (tag == DV_TAG(2, 0x0012) && dv_text_is(dv_text_trim(value), DV_IMPLEMENTATION_UID))
+            return end;
+    }
+    return len;
+}
+
 static bool read_meta(const uint8_t *bytes, size_t len, size_t at, dv_file_meta *out, dv_error *err)
 {
-    size_t begin = at;
+    size_t begin = at, end = meta_end(bytes, len, at);
     for (;;) {
         dv_tag tag = 0;
         dv_vr vr = 0;
         dv_text value = {0};
-        size_t n = at < len ? meta_element(bytes + at, len - at, &tag, &vr, &value) : 0;
+        size_t n = at < end ? meta_element(bytes + at, len - at, &tag, &vr, &value) : 0;
         if (n == SIZE_MAX)
             return dv_fail(err, DV_ERR_TRUNCATED,
                            "the data end within element (0002,%04X) of the File Meta group, at offset %zu",
@@ -402,11 +423,24 @@ bool dv_part10_inflate(const uint8_t *p, size_t n, dv_arena *arena, const uint8_
     return ok;
 }
 
-dv_dataset *dv_part10_open(const uint8_t *bytes, size_t len, dv_arena *arena, dv_file_meta *meta, dv_error *err)
+/* The end of the last top-level element that was read whole before IX met its fault. */
+static size_t good_until(const dv_index *ix, size_t len)
 {
-    dv_file_meta own;
-    if (!meta)
-        meta = &own;
+    size_t end = 0;
+    uint32_t count =
+        ix->top_count - (ix->open > 0 && ix->top_count > 0); /* the last is a sequence that is still open */
+    for (uint32_t i = 0; i < count; i++) {
+        const dv_node *n = &ix->nodes[ix->top[i]];
+        if (n->stop > end && n->stop <= len && n->stop > n->offset)
+            end = n->stop;
+    }
+    return end;
+}
+
+dv_dataset *dv_part10_open_most(const uint8_t *bytes, size_t len, dv_arena *arena, dv_file_meta *meta, dv_error *fault,
+                                dv_error *err)
+{
+    *fault = (dv_error){DV_ERR_NONE, ""};
     if (!dv_part10_read(bytes, len, arena, meta, err))
         return NULL;
     dv_encoding e = dv_syntax_encoding(meta->transfer_syntax);
@@ -419,11 +453,29 @@ dv_dataset *dv_part10_open(const uint8_t *bytes, size_t len, dv_arena *arena, dv
         dv_fail(err, DV_ERR_MEMORY, "no memory for the index");
         return NULL;
     }
-    if (!dv_index_all(ix, arena, e, data, left, err))
-        return NULL;
+    if (!dv_index_all(ix, arena, e, data, left, fault)) {
+        size_t good = fault->code == DV_ERR_MEMORY ? 0 : good_until(ix, left);
+        if (good == 0 || !dv_index_all(ix, arena, e, data, good, NULL)) {
+            if (err)
+                *err = *fault;
+            return NULL;
+        }
+    }
     if (meta->wrong_meta)
         ix->findings |= DV_INDEX_OTHER_SYNTAX;
     return dv_dataset_open(arena, ix, err);
+}
+
+dv_dataset *dv_part10_open(const uint8_t *bytes, size_t len, dv_arena *arena, dv_file_meta *meta, dv_error *err)
+{
+    dv_file_meta own;
+    dv_error fault;
+    dv_dataset *ds = dv_part10_open_most(bytes, len, arena, meta ? meta : &own, &fault, err);
+    if (!ds || fault.code == DV_ERR_NONE)
+        return ds;
+    if (err)
+        *err = fault;
+    return NULL;
 }
 
 /* ---- writing ---- */

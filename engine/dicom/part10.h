@@ -42,6 +42,9 @@ bool dv_part10_inflate(const uint8_t *p, size_t n, dv_arena *arena, const uint8_
 /* A file's whole content in memory as a dataset, inflated when deflated (LIMIT over 1 GB, or over 64 MB and 100 times the file).
  * *META may be NULL. */
 dv_dataset *dv_part10_open(const uint8_t *bytes, size_t len, dv_arena *arena, dv_file_meta *meta, dv_error *err);
+/* The same for a file that is broken: all elements before the first fault, which FAULT tells (code NONE: there is none). NULL when there are none. */
+dv_dataset *dv_part10_open_most(const uint8_t *bytes, size_t len, dv_arena *arena, dv_file_meta *meta, dv_error *fault,
+                                dv_error *err);
 /* One element of GROUP (dv_file_meta.group) at *AT, from 0 on: false at its end. VALUE as encoded; *AT goes behind it. */
 bool dv_part10_next(dv_text group, size_t *at, dv_tag *tag, dv_vr *vr, dv_text *value);
 

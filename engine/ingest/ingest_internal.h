@@ -46,6 +46,8 @@ typedef struct dv_passage {
 bool dv_passage_open(dv_passage *p, dv_error *err);
 /* Rules -> outcome. BODY is the beginning of Pixel Data's value, BODY_BYTES its length when known. */
 bool dv_passage_run(dv_passage *p, dv_text body, uint64_t body_bytes, dv_error *err);
+/* Adds a finding to the outcome when native Pixel Data is shorter than the header says. */
+bool dv_pixels_look(dv_passage *p, dv_error *err);
 /* Holds instead of what was decided. */
 void dv_passage_hold(dv_passage *p, const char *reason);
 /* The object's beginning: meta, note and header; edited when the verdict is store, else as received. */

@@ -176,8 +176,10 @@ bool dv_passage_run(dv_passage *p, dv_text body, uint64_t body_bytes, dv_error *
 {
     const dv_arrival *a = p->arrival;
     p->outcome = (dv_outcome){.verdict = DV_VERDICT_STORE};
-    if (!intake_check(p) || !p->ingest->rules || a->no_rules)
+    if (!intake_check(p))
         return true;
+    if (!p->ingest->rules || a->no_rules)
+        return dv_pixels_look(p, err);
     dv_context *c = &p->context;
     c->origin.peer = a->source;
     c->origin.calling = a->calling;
@@ -195,7 +197,7 @@ bool dv_passage_run(dv_passage *p, dv_text body, uint64_t body_bytes, dv_error *
     c->body = body.len > 65536 ? (dv_text){body.at, 65536} : body;
     c->now = p->received_at;
     c->index_findings = p->index->findings;
-    return dv_rules_run(p->ingest->rules, p->dataset, c, p->arena, &p->outcome, err);
+    return dv_rules_run(p->ingest->rules, p->dataset, c, p->arena, &p->outcome, err) && dv_pixels_look(p, err);
 }
 
 /* ---- object ---- */
