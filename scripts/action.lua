@@ -20,6 +20,18 @@ M.actions = {
 }
 M.later = { lookup = "crosswalk tables (M15)" }
 
+-- What people write who come from other languages and products.
+local removes = "'clear' empties it; to remove it write code: run = function(ds) ds.PatientComments = nil end"
+local means = {
+  ["remove"] = removes, ["delete"] = removes, ["drop"] = removes, ["unset"] = removes,
+  ["empty"] = "clear", ["blank"] = "clear", ["null"] = "clear",
+  ["replace"] = "write 'set' for the whole value, 'regex' for a part of it", ["substitute"] = "regex", ["sub"] = "regex", ["gsub"] = "regex",
+  ["add"] = "set", ["put"] = "set", ["assign"] = "set", ["write"] = "set", ["insert"] = "set", ["prefix"] = "prepend", ["suffix"] = "append",
+  ["move"] = "copy it first, then clear where it came from", ["rename"] = "copy it first, then clear where it came from", ["copy_from"] = "copy",
+  ["upper"] = "write code: run = function(ds) ds.PatientID = string.upper(ds.PatientID or \"\") end",
+  ["lower"] = "write code: run = function(ds) ds.PatientID = string.lower(ds.PatientID or \"\") end",
+}
+
 local names, by_name = {}, {}
 for i, action in ipairs(M.actions) do
   names[i] = action[1]
@@ -52,7 +64,7 @@ local function check_one(a, where)
   if not action then
     local word = tostring(out.action_type)
     if M.later[word] then return nil, where .. ": the action '" .. word .. "' is not built yet: it comes with " .. M.later[word] end
-    return nil, where .. ": there is no action '" .. word .. "'" .. words.hint(word, names)
+    return nil, where .. ": there is no action '" .. word .. "'" .. words.hint(word, names, means)
   end
   for _, field in ipairs { "value", "value2" } do
     if action[field] and not out[field] then return nil, ("%s: %s needs %s"):format(where, action[1], field) end

@@ -25,6 +25,24 @@ M.operators = {
   { "matches_wildcard", value = true, help = "The whole value matches: `*` is any text, `?` one character." },
 }
 
+-- What people write who come from other languages and products.
+local means = {
+  ["is_empty"] = "is_blank", ["empty"] = "is_blank", ["not_exists"] = "is_blank", ["is_null"] = "is_blank", ["is_nil"] = "is_blank", ["absent"] = "is_blank",
+  ["is_absent"] = "is_blank", ["missing"] = "is_blank", ["blank"] = "is_blank",
+  ["exists"] = "is_not_blank", ["is_present"] = "is_not_blank", ["present"] = "is_not_blank", ["not_empty"] = "is_not_blank", ["not_blank"] = "is_not_blank",
+  ["is_not_empty"] = "is_not_blank", ["is_not_null"] = "is_not_blank",
+  ["="] = "equals", ["=="] = "equals", ["eq"] = "equals", ["is"] = "equals", ["equal"] = "equals",
+  ["!="] = "not_equals", ["~="] = "not_equals", ["<>"] = "not_equals", ["ne"] = "not_equals", ["is_not"] = "not_equals",
+  ["startswith"] = "starts_with", ["begins_with"] = "starts_with", ["prefix"] = "starts_with", ["endswith"] = "ends_with", ["suffix"] = "ends_with",
+  ["like"] = "matches_wildcard", ["glob"] = "matches_wildcard", ["wildcard"] = "matches_wildcard", ["includes"] = "contains", ["has"] = "contains",
+  ["in"] = "several values are written { any = { { tag, \"equals\", a }, { tag, \"equals\", b } } }",
+  ["one_of"] = "several values are written { any = { { tag, \"equals\", a }, { tag, \"equals\", b } } }",
+  ["regex"] = "a pattern is tested in code: run = function(ds) if string.find(ds.PatientID or \"\", \"^%d+$\") then ... end end, or by a validation of rule_type regex",
+  ["matches"] = "write 'matches_wildcard' for * and ?; a pattern is tested in code: run = function(ds) ... string.find(...) ... end",
+  ["<"] = "values are compared in code: run = function(ds) local n = tonumber(ds.InstanceNumber) ... end",
+  [">"] = "values are compared in code: run = function(ds) local n = tonumber(ds.InstanceNumber) ... end",
+}
+
 local operator_names, needs_value = {}, {}
 for i, operator in ipairs(M.operators) do
   operator_names[i] = operator[1]
@@ -65,7 +83,7 @@ local function check_one(c, where, depth)
   if not ok then return nil, where .. ": " .. why end
   if type(out.operator) ~= "string" or needs_value[out.operator] == nil then
     local word = tostring(out.operator)
-    return nil, where .. ": there is no operator '" .. word .. "'" .. words.hint(word, operator_names)
+    return nil, where .. ": there is no operator '" .. word .. "'" .. words.hint(word, operator_names, means)
   end
   if needs_value[out.operator] then
     if math.type(out.value) == "integer" then out.value = tostring(out.value) end

@@ -27,8 +27,10 @@ function M.keys(t)
   return keys
 end
 
---- "; did you mean 'x'?", or what is allowed when nothing is near.
-function M.hint(word, list)
+--- "; did you mean 'x'?", or what is allowed when nothing is near. MEANS (optional): words of other languages -> what to write here.
+function M.hint(word, list, means)
+  local known = means and type(word) == "string" and means[word:lower()]
+  if known then return "; " .. (known:find(" ") and known or "write '" .. known .. "'") end
   local near = type(word) == "string" and M.nearest(word, list)
   if near then return "; did you mean '" .. near .. "'?" end
   return "; allowed: " .. table.concat(list, ", ")

@@ -257,7 +257,7 @@ bool dv_path_compile(dv_arena *arena, dv_text text, const dv_path **out, dv_erro
     if (!p.text.len)
         return dv_fail(err, DV_ERR_PATH, "the path is empty; name an attribute, such as PatientID");
     if (p.text.len > DV_MAX_PATH)
-        return dv_fail(err, DV_ERR_LIMIT, "the path is longer than %d characters (DV_MAX_PATH)", DV_MAX_PATH);
+        return dv_fail(err, DV_ERR_LIMIT, "the path is longer than %d characters", DV_MAX_PATH);
     do {
         if (!parse_step(&p))
             return false;

@@ -312,7 +312,7 @@ static void a_hundred_thousand_nested_items_are_refused_by_the_limit(void **stat
         head(&b, DV_ContentSequence, "SQ", DV_UNDEFINED, false);
         head(&b, DV_ITEM, NULL, DV_UNDEFINED, false);
     }
-    assert_bad(explicit_le, DV_ERR_LIMIT, "64 (DV_MAX_NESTING)");
+    assert_bad(explicit_le, DV_ERR_LIMIT, "more than 64 deep");
     assert_int_equal(ix.count, 2 * DV_MAX_NESTING + 1);
 }
 
@@ -337,7 +337,7 @@ static void a_million_elements_are_the_most(void **state)
     dv_buffer_reserve(&b, 8 * (DV_MAX_ELEMENTS + 1));
     for (int i = 0; i <= DV_MAX_ELEMENTS; i++)
         head(&b, DV_PatientID, "LO", 0, false);
-    assert_bad(explicit_le, DV_ERR_LIMIT, "DV_MAX_ELEMENTS");
+    assert_bad(explicit_le, DV_ERR_LIMIT, "elements and items; no more are read");
 }
 
 static void pixel_data_ends_the_header_and_bulk_stops_it(void **state)
@@ -415,7 +415,7 @@ static void a_giant_value_inside_a_sequence_meets_the_header_limit(void **state)
     dv_index_init(&ix, &arena, explicit_le);
     assert_int_equal(dv_index_feed(&ix, (const uint8_t *)b.at, b.len, false, &err), DV_INDEX_BAD);
     assert_int_equal(err.code, DV_ERR_LIMIT);
-    assert_non_null(strstr(err.message, "DV_MAX_HEADER"));
+    assert_non_null(strstr(err.message, "longer than a whole header may be"));
 }
 
 /* Feeds BYTES one by one into a buffer that moves, and compares with feeding all at once. */

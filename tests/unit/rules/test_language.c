@@ -42,6 +42,31 @@ static void a_misspelt_keyword_is_refused_with_the_nearest_right_one(void **stat
     refused("mapping \"x\" { run = function() end, tests = { { given = { PatientIDD = \"1\" }, expect = {} } } }\n", "did you mean PatientID?");
 }
 
+/* What people bring from other languages: the refusal names the word of this one. */
+static void a_word_of_another_language_is_refused_with_the_right_one(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *operator, *right;
+    } operators[] = {{"is_empty", "write 'is_blank'"},       {"exists", "write 'is_not_blank'"},  {"!=", "write 'not_equals'"},
+                     {"~=", "write 'not_equals'"},           {"==", "write 'equals'"},            {"regex", "string.find"},
+                     {"StartsWith", "write 'starts_with'"}, {"like", "write 'matches_wildcard'"}, {"in", "any = {"}};
+    static const struct {
+        const char *action, *right;
+    } actions[] = {{"remove", "ds.PatientComments = nil"}, {"delete", "ds.PatientComments = nil"}, {"replace", "'regex' for a part"},
+                   {"add", "write 'set'"},                 {"move", "copy it first"}};
+    char text[300];
+    for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) {
+        snprintf(text, sizeof text, "mapping \"x\" { conditions = { { \"PatientID\", \"%s\", \"1\" } }, actions = { { \"PatientID\", \"clear\" } } }\n",
+                 operators[i].operator);
+        refused(text, operators[i].right);
+    }
+    for (size_t i = 0; i < sizeof actions / sizeof *actions; i++) {
+        snprintf(text, sizeof text, "mapping \"x\" { actions = { { \"PatientID\", \"%s\", \"1\" } } }\n", actions[i].action);
+        refused(text, actions[i].right);
+    }
+}
+
 static void a_misspelt_operator_or_action_is_refused(void **state)
 {
     (void)state;
@@ -405,6 +430,7 @@ int main(void)
         cmocka_unit_test(a_verb_that_is_not_built_yet_says_what_it_comes_with),
         cmocka_unit_test(a_misspelt_keyword_is_refused_with_the_nearest_right_one),
         cmocka_unit_test(a_misspelt_operator_or_action_is_refused),
+        cmocka_unit_test(a_word_of_another_language_is_refused_with_the_right_one),
         cmocka_unit_test(a_scope_that_no_dataset_can_have_is_refused),
         cmocka_unit_test(a_value_for_a_sequence_is_refused_at_load),
         cmocka_unit_test(lookup_says_that_it_comes_with_crosswalks),
