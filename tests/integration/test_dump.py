@@ -25,10 +25,9 @@ class Dump(Scenario):
         self.assertEqual(done.returncode, 6)
         self.assertIn("bad.dcm", done.stderr)
         self.assertIn("a PDF", done.stderr)
-        lines = done.stdout.splitlines()
-        self.assertEqual(len(lines), 2)
-        for line in lines:
-            self.assertEqual(json.loads(line)["00100010"]["Value"], [{"Alphabetic": "A^B"}])
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual(lines[1]["error"]["code"], "NOT_DICOM")
+        self.assertEqual([line["00100010"]["Value"] for line in lines if "error" not in line], [[{"Alphabetic": "A^B"}]] * 2)
 
     def test_options_of_json_are_refused_without_it(self):
         for option in "--pretty", "--meta", "--no-pixel-data":
