@@ -64,6 +64,7 @@ must cmake --build --preset dev
 # What AddressSanitizer would distort (memory, traces, the quickstart) is tried on the optimised build.
 must cmake --preset release
 must cmake --build --preset release --target drover
+[ -z "$all" ] || { must cmake --preset tsan; must cmake --build --preset tsan --target drover; }
 echo "built build/dev (AddressSanitizer, UBSan) and build/release in $((SECONDS - start)) s"
 
 wanted layers && suite layers 60 tests/layers.sh
@@ -102,7 +103,7 @@ for test in $with_postgres; do
 done
 
 wanted rules && suite rules 120 build/dev/drover rules test --tap
-suite integration 900 python3 tests/integration/run.py ${only:+-k "$only"} ${all:+--all}
+suite integration ${all:+3}900 python3 tests/integration/run.py ${only:+-k "$only"} ${all:+--all}
 
 if [ -n "$all" ]; then
     must cmake --preset fuzz

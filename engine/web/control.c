@@ -217,12 +217,19 @@ static void *serve_connection(void *user)
     return NULL;
 }
 
+/* Root, our user, and whoever is in our group, as the socket's mode says too. */
 static bool allowed(int fd)
 {
     struct ucred who;
-    socklen_t n = sizeof who;
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) == 0 &&
-           (who.uid == 0 || who.uid == geteuid() || who.gid == getegid());
+    gid_t groups[1024];
+    socklen_t n = sizeof who, bytes = sizeof groups;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) != 0)
+        return false;
+    bool ours = who.uid == 0 || who.uid == geteuid() || who.gid == getegid();
+    if (!ours && getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &bytes) == 0)
+        for (size_t i = 0; i < bytes / sizeof *groups; i++)
+            ours = ours || groups[i] == getegid();
+    return ours;
 }
 
 static void *listen_loop(void *user)

@@ -136,6 +136,10 @@ class Package(unittest.TestCase):
         as_user = "setpriv --reuid=drover --regid=drover --clear-groups "
         self.assertIn("SENDER", look(as_user + "drover studies"), "without any option, from another working directory")
         look(as_user + "drover verify")
+        look("useradd --groups drover radiographer")
+        self.assertIn("SENDER", look("setpriv --reuid=radiographer --regid=radiographer --init-groups drover studies"), "who is in its group")
+        look("useradd stranger")
+        self.assertNotIn("SENDER", look("setpriv --reuid=stranger --regid=stranger --init-groups drover studies 2>&1 || true"))
         (pid,) = run("pgrep", "-u", look("id -u drover"), "-f", f"^/usr/bin/drover serve .*{port}").split()
         os.kill(int(pid), 15)
         self.assertEqual(engine.wait(PATIENCE), 0, (work / "log").read_text())
