@@ -240,7 +240,10 @@ static void *listen_loop(void *user)
         if (fd < 0) {
             if (errno == EINTR || errno == ECONNABORTED)
                 continue;
-            break; /* dv_control_stop shut the socket down, or descriptors ran out */
+            if (errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS)
+                break;                                                     /* dv_control_stop shut the socket down */
+            nanosleep(&(struct timespec){.tv_nsec = 100 * 1000000}, NULL); /* until somebody has closed one */
+            continue;
         }
         connection *c = allowed(fd) ? malloc(sizeof *c) : NULL;
         pthread_t thread;
@@ -372,6 +375,22 @@ static bool take_line(const char *text, size_t len, dv_on_line *on_line, void *u
     return ok;
 }
 
+/* Without SIGPIPE: an engine that hangs up is told in words. */
+static bool send_all(int fd, const char *at, size_t n, dv_error *err)
+{
+    while (n) {
+        ssize_t done = send(fd, at, n, MSG_NOSIGNAL);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return dv_fail(err, DV_ERR_NETWORK, "the engine hung up before it was asked (%s); its log says why",
+                           strerror(errno));
+        at += done;
+        n -= (size_t)done;
+    }
+    return true;
+}
+
 static bool ask_engine(int fd, const char *verb, const cJSON *args, dv_on_line *on_line, void *user, dv_error *err)
 {
     cJSON *request = cJSON_CreateObject();
@@ -383,7 +402,7 @@ static bool ask_engine(int fd, const char *verb, const cJSON *args, dv_on_line *
         return dv_fail(err, DV_ERR_MEMORY, "no memory for a request");
     size_t len = strlen(text);
     text[len++] = '\n';
-    bool ok = dv_write_all(fd, text, len, "the engine's socket", err), ended = false;
+    bool ok = send_all(fd, text, len, err), ended = false;
     cJSON_free(text);
     dv_buffer in = {0};
     while (ok && !ended) {

@@ -49,11 +49,11 @@ class Kills(Scenario):
 
     def test_random_kills_while_four_associations_send_lose_nothing_and_invent_nothing(self):
         engine = Drover(self.folder)
-        self.kills(engine, Catalog(engine.data), 100 if LONG else 6)
+        self.kills(engine, Catalog(engine.data), 100 if LONG else 5)
 
     def test_random_kills_on_postgres_lose_nothing_and_invent_nothing(self):
         server = Server(tempfile.mktemp(prefix="drover-pg-", dir="/tmp"))
         self.addCleanup(server.remove)
         server.start()
         engine = Drover(self.folder, options=["--set", "database=" + server.dsn])
-        self.kills(engine, server, 20 if LONG else 3)
+        self.kills(engine, server, 20 if LONG else 2)
