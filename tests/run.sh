@@ -3,7 +3,7 @@
 #
 #   tests/run.sh                 under 10 minutes on 2 cores; the last line is "N passed, N failed"
 #   tests/run.sh -k accession    only suites, scenarios or unit tests whose name holds "accession"
-#   tests/run.sh --all           the long ones too: 20 kills, a minute of fuzzing a target, benches, a bare system
+#   tests/run.sh --all           the long ones too: 100 kills, every failing call, a minute of fuzzing a target, benches, a bare system
 #                                (DROVER_FUZZ_SECONDS=600 for ten minutes a target)
 #
 # Every suite speaks TAP into build/tests/NAME.log; this script counts. A suite that ends badly without a "not ok" (a crash,
@@ -103,7 +103,7 @@ for test in $with_postgres; do
 done
 
 wanted rules && suite rules 120 build/dev/drover rules test --tap
-suite integration ${all:+3}900 python3 tests/integration/run.py ${only:+-k "$only"} ${all:+--all}
+suite integration ${all:+6}900 python3 tests/integration/run.py ${only:+-k "$only"} ${all:+--all}
 
 if [ -n "$all" ]; then
     must cmake --preset fuzz

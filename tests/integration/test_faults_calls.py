@@ -18,7 +18,7 @@ from lib.whole import deleted, forget, whole
 from test_faults_points import RULES
 from test_postgres import Server
 
-MOST = int(os.environ.get("DROVER_MOST") or 2000)
+MOST = int(os.environ.get("DROVER_MOST") or 1000)
 SEED = int(os.environ.get("DROVER_SEED") or random.randrange(10**6))
 # What a sender may be told when something failed here (PS3.4 B.2.3, PS3.7 C): never a success.
 REFUSALS = {0xA700, 0x0110, 0x0122, 0xC000, 0xA900}
@@ -179,7 +179,7 @@ if LONG:
             calls = {kind: self.faults.seen(kind) for kind in KINDS[1:]}
             engine.stop()
             for kind in KINDS[1:]:
-                few = min(MOST, 40)
+                few = min(MOST, 25)
                 first = 500 if kind == "malloc" else 1  # those before it are the loader's
                 for n in sorted({first + i * max(0, calls[kind] - first) // (few - 1) for i in range(few)}):
                     with self.subTest(f"{kind} {n}"):
@@ -222,7 +222,7 @@ if LONG:
             for verb, run in verbs.items():
                 for kind in ("malloc", "sql", "open", "write"):
                     calls = self.count(kind, run)
-                    few = min(MOST, 40)
+                    few = min(MOST, 20)
                     for n in sorted({1 + i * (calls - 1) // (few - 1) for i in range(few)}) if calls else ():
                         with self.subTest(f"{verb}, {kind} {n}"):
                             self.faults.arm(kind, n)
