@@ -90,53 +90,76 @@ static bool is_title(const uint8_t *at)
     return i < 16 && at[i] != 0;
 }
 
+/* A context of an answer: one that was refused may have no syntax (PS3.8 table 9-18). */
+static bool answer_adds_up(const uint8_t *at, size_t length)
+{
+    const uint8_t *end = at + length, *item = at + 4;
+    bool refused = length >= 4 && at[2] != 0, syntax = false;
+
+    if (length < 4 || !items_add_up(item, end))
+        return false;
+    for (; item < end; item += 4 + number(item + 2)) {
+        if (number(item + 2) > 64 || (!refused && item[0] == 0x40 && !is_uid(item + 4, number(item + 2))))
+            return false;
+        syntax |= item[0] == 0x40;
+    }
+    return refused || syntax;
+}
+
+/* One item of an A-ASSOCIATE-RQ, or of an -AC (ANSWER). */
+static bool item_adds_up(const uint8_t *at, bool answer, unsigned *contexts, const char **why)
+{
+    size_t length = number(at + 2);
+
+    switch (at[0]) {
+    case 0x10:
+        return is_uid(at + 4, length);
+    case 0x20:
+    case 0x21:
+        if ((at[0] == 0x21) != answer) {
+            *why = answer ? "it has an item of a request" : "it has an item of an answer";
+            return false;
+        }
+        if (++*contexts > 128) {
+            *why = "it has more than 128 presentation contexts";
+            return false;
+        }
+        if (answer)
+            return answer_adds_up(at + 4, length);
+        if (length >= 4 && context_adds_up(at + 8, at + 4 + length))
+            return true;
+        *why = "a presentation context has no class or no transfer syntax";
+        return false;
+    case 0x50:
+        return user_adds_up(at + 4, at + 4 + length);
+    default:
+        return true;
+    }
+}
+
 bool dv_associate_check(const uint8_t *pdu, size_t n, const char **why)
 {
     const uint8_t *at = pdu + DV_PDU_HEAD + 68, *end = pdu + n;
     unsigned contexts = 0;
-    bool application = false;
+    bool application = false, answer = n > 0 && pdu[0] == 2;
 
     *why = "its items do not add up to its length";
     if (n < DV_PDU_HEAD + 68) {
         *why = "it is too short";
         return false;
     }
-    if (!is_title(pdu + DV_PDU_HEAD + 4) || !is_title(pdu + DV_PDU_HEAD + 20)) {
+    if (!answer && (!is_title(pdu + DV_PDU_HEAD + 4) || !is_title(pdu + DV_PDU_HEAD + 20))) {
         *why = "its calling or called AE title is blank";
         return false;
     }
     if (!items_add_up(at, end))
         return false;
-    for (size_t length; at < end; at += 4 + length) {
-        length = number(at + 2);
-        switch (at[0]) {
-        case 0x10:
-            if (!is_uid(at + 4, length))
-                return false;
-            application = true;
-            break;
-        case 0x20:
-            if (++contexts > 128) {
-                *why = "it proposes more than 128 presentation contexts";
-                return false;
-            }
-            if (length < 4 || !context_adds_up(at + 8, at + 4 + length)) {
-                *why = "a presentation context has no class or no transfer syntax";
-                return false;
-            }
-            break;
-        case 0x21:
-            *why = "it has an item of an answer";
+    for (; at < end; at += 4 + number(at + 2)) {
+        if (!item_adds_up(at, answer, &contexts, why))
             return false;
-        case 0x50:
-            if (!user_adds_up(at + 4, at + 4 + length))
-                return false;
-            break;
-        default:
-            break;
-        }
+        application |= at[0] == 0x10;
     }
-    if (!application)
+    if (!application && !answer)
         *why = "it names no application context";
-    return application;
+    return application || answer;
 }

@@ -26,8 +26,11 @@ OFCondition dv_connection::renegotiate(const char *)
 
 ssize_t dv_connection::read(void *bytes, size_t n)
 {
-    ssize_t got = dv_wire_read(wire, bytes, n);
+    bool (*before)(dv_wire *) = wire->before;
+    ssize_t got;
 
+    wire->before = nullptr;
+    got = !before || before(wire) ? dv_wire_read(wire, bytes, n) : -1;
     if (got < 0)
         errno = EIO; /* never EINTR: DCMTK would call again */
     return got;

@@ -133,10 +133,10 @@ void set_room(dv_upper *u)
 } // namespace
 
 /* All N bytes, or what the wire or the peer did instead. */
-static bool read_all(dv_upper *u, uint8_t *to, size_t n)
+static bool read_all(dv_wire *w, uint8_t *to, size_t n)
 {
     while (n > 0) {
-        ssize_t got = dv_wire_read(&u->wire, to, n);
+        ssize_t got = dv_wire_read(w, to, n);
 
         if (got <= 0)
             return false;
@@ -153,7 +153,7 @@ static bool read_request(dv_upper *u)
     size_t total = 0;
     const char *reason = "";
 
-    if (!read_all(u, head, sizeof head)) {
+    if (!read_all(&u->wire, head, sizeof head)) {
         ended_by(u, DUL_NETWORKCLOSED);
         return false;
     }
@@ -167,7 +167,7 @@ static bool read_request(dv_upper *u)
         return false;
     }
     memcpy(pdu, head, sizeof head);
-    if (!read_all(u, pdu + sizeof head, total - sizeof head)) {
+    if (!read_all(&u->wire, pdu + sizeof head, total - sizeof head)) {
         ended_by(u, DUL_NETWORKCLOSED);
         free(pdu);
         return false;
@@ -184,6 +184,41 @@ static bool read_request(dv_upper *u)
     }
     dv_wire_preload(&u->wire, pdu, total);
     return true;
+}
+
+/* The answer to a request of ours, looked at before DCMTK sees it; its bytes and those behind it are given back to the wire. */
+static bool check_answer(dv_wire *w)
+{
+    uint8_t head[DV_PDU_HEAD], *all;
+    size_t total = sizeof head, behind;
+    const char *why = "";
+
+    if (!read_all(w, head, sizeof head))
+        return false;
+    if (head[0] == 2)
+        total += static_cast<size_t>(head[2]) << 24 | static_cast<size_t>(head[3]) << 16 |
+                 static_cast<size_t>(head[4]) << 8 | head[5];
+    all = total <= DV_MAX_ASSOCIATE ? static_cast<uint8_t *>(malloc(total + DV_WIRE_BUFFER)) : nullptr;
+    if (!all) {
+        why = "it is too long";
+    } else {
+        memcpy(all, head, sizeof head);
+        if (!read_all(w, all + sizeof head, total - sizeof head)) {
+            free(all);
+            return false;
+        }
+        if (head[0] != 2 || dv_associate_check(all, total, &why)) {
+            behind = w->left;
+            if (behind)
+                memcpy(all + total, w->at, behind);
+            dv_wire_preload(w, all, total + behind);
+            return true;
+        }
+        free(all);
+    }
+    snprintf(w->why, sizeof w->why, "its answer to the association request is malformed: %s", why);
+    w->state = DV_WIRE_FAILED;
+    return false;
 }
 
 dv_upper *dv_upper_accept(int fd, uint8_t *first, size_t n, const struct dv_tls *tls, uint32_t max_pdu, int pdu_ms,
@@ -433,6 +468,7 @@ dv_upper *dv_upper_request(int fd, const struct dv_tls *tls, const char *host, c
     dv_wire_init(&u->wire, fd);
     dv_upper_set_cancel(u, cancel);
     dv_wire_patience(&u->wire, answer_ms);
+    u->wire.before = check_answer;
     snprintf(u->calling, sizeof u->calling, "%s", calling);
     snprintf(u->called, sizeof u->called, "%s", called);
     if (tls && dv_wire_secure(&u->wire, tls, host) != DV_WIRE_OK) {

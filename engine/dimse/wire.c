@@ -31,6 +31,7 @@ void dv_wire_init(dv_wire *w, int fd)
     w->left = 0;
     w->first = NULL;
     w->tls = NULL;
+    w->before = NULL;
     w->why[0] = '\0';
     if (flags >= 0)
         (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);

@@ -51,6 +51,7 @@ typedef struct dv_wire {
     const uint8_t *at; /* received and not yet read: `left` bytes, in `buffer` or `first` */
     size_t left;
     struct dv_tls_session *tls; /* NULL: plain */
+    bool (*before)(struct dv_wire *w); /* asked once, before the first read of dv_connection; NULL: nothing to ask */
     char why[400];              /* what TLS said of DV_WIRE_FAILED; survives the session */
     uint8_t *first;             /* what the acceptor had read before we took over */
     uint8_t buffer[DV_WIRE_BUFFER];

@@ -212,6 +212,30 @@ static void what_dcmtk_leaks_memory_on_is_refused(void **state)
     assert_true(dv_associate_check(r.at, r.n, &why));
 }
 
+static void an_answer_is_checked_too_before_dcmtk_sees_it(void **state)
+{
+    static raw r;
+    const char *why;
+    const char *const one[] = {IMPLICIT, NULL}, *const none[] = {NULL}, *const empty[] = {"", NULL};
+
+    (void)state;
+    raw_associate_begin(&r, 2, "", ""); /* an answer's titles mean nothing */
+    raw_context(&r, 0x21, 1, 0, NULL, one);
+    raw_context(&r, 0x21, 3, 4, NULL, empty); /* refused: its syntax means nothing */
+    raw_context(&r, 0x21, 5, 3, NULL, none);
+    raw_associate_end(&r, 16384);
+    assert_true(dv_associate_check(r.at, r.n, &why));
+    raw_associate_begin(&r, 2, "A", "B");
+    raw_context(&r, 0x21, 1, 0, NULL, none);
+    raw_associate_end(&r, 16384);
+    assert_false(dv_associate_check(r.at, r.n, &why));
+    raw_associate_begin(&r, 2, "A", "B");
+    raw_context(&r, 0x20, 1, 0, CT_CLASS, one);
+    raw_associate_end(&r, 16384);
+    assert_false(dv_associate_check(r.at, r.n, &why));
+    assert_non_null(strstr(why, "item of a request"));
+}
+
 static void more_than_128_contexts_are_refused(void **state)
 {
     static raw r;
@@ -239,6 +263,7 @@ int main(void)
         cmocka_unit_test(the_first_bytes_tell_dicom_from_the_rest),
         cmocka_unit_test(no_cut_or_flip_of_an_association_request_is_read_past_its_end),
         cmocka_unit_test(what_dcmtk_leaks_memory_on_is_refused),
+        cmocka_unit_test(an_answer_is_checked_too_before_dcmtk_sees_it),
         cmocka_unit_test(more_than_128_contexts_are_refused),
     };
 
