@@ -4,10 +4,12 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import tempfile
 import threading
 
 from lib.catalog import Catalog
 from lib.cstore import EXPLICIT, instance, send
+from lib.postgres import Postgres
 from lib.scenario import Drover, Scenario
 from lib import part10
 
@@ -372,3 +374,40 @@ class Again(Scenario):
         self.assertEqual(self.sex(), "M")
         self.assertEqual([(v["number"], v["replaced_by"], v["class"]) for v in self.versions()], [(2, 0, "header changed")])
         self.whole()
+
+
+class AgainOnPostgres(Scenario):
+    """The same statements on the other engine; by the command line alone."""
+
+    def test_versions_conflicts_restore_and_rebuild_are_the_same_on_postgresql(self):
+        server = Postgres(tempfile.mktemp(prefix="drover-pg-", dir="/tmp"))
+        self.addCleanup(server.remove)
+        server.start()
+        engine = Drover(self.folder, options=["--set", "database=" + server.dsn])
+        self.begin(engine)
+        for one_ in (one("M"), one("F"), one("F"), one(side=20), instance(uid=UID, study=STUDY + ".77", patient="P9"), instance(study=STUDY, patient="P3")):
+            self.assertEqual(set(send(engine.port, engine.aet, [one_]).values()), {0})
+        self.assertEqual([(v["number"], v["state"]) for v in engine.json("versions", UID)], [(1, "replaced"), (2, "in force")])
+        held = engine.json("quarantine", "list")
+        self.assertEqual([h["class"] for h in held], ["conflict"] * 3)
+        engine.cli("quarantine", "accept", held[1]["id"])
+        self.assertEqual({s["study_uid"]: s["patient_id"] for s in engine.json("studies")}, {STUDY + ".77": "P9"})
+        engine.cli("quarantine", "accept", held[2]["id"])
+        versions = engine.json("versions", UID)
+        self.assertEqual([v.get("class") for v in versions], ["header changed", "conflict", None])
+        engine.cli("versions", "restore", versions[0]["id"])
+        now = engine.json("versions", UID)
+        self.assertEqual([(v["number"], v["state"]) for v in now], [(1, "replaced"), (2, "replaced"), (3, "replaced"), (4, "in force")])
+        self.assertEqual({s["study_uid"]: (s["patient_id"], s["instances"]) for s in engine.json("studies")}, {STUDY: ("P1", 2)})
+        status = engine.json("status")
+        self.assertEqual((status["versions"], status["instances"], status["studies"], status["patients"]), (3, 2, 1, 1))
+        engine.cli("verify")
+        engine.stop()
+        server.sql("CREATE DATABASE again")
+        into = server.dsn.replace("dbname=postgres", "dbname=again")
+        (engine.data / "drover.lua").write_text(f'database = "{server.dsn}"\n')
+        done = self.cli("catalog", "rebuild", "--data", engine.data, "--into", into)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        sql = "SELECT string_agg(encode(received_hash, 'hex') || path, ' ' ORDER BY path) FROM "
+        for table in ("instances", "versions"):
+            self.assertEqual(server.sql(sql + table, into), server.sql(sql + table))
