@@ -4,7 +4,8 @@
  *   1 `entries` has every association that is open or being opened, each once; a busy one belongs to its lease
  *   2 `busy` (in all and of a peer) never passes a limit; with idle ones `entries` does not either, once evicted ones are closed
  *   3 the first waiter that could go is the only one that goes
- *   4 who removes an entry under the lock closes it after the lock */
+ *   4 no lock is held while an association is opened or closed: a busy one is closed first and then leaves `entries`; one that gives way to a new
+ *     one leaves first, and is closed before that is opened */
 #include "dimse/scu_pool.h"
 
 #include "base/clock.h"
@@ -256,19 +257,14 @@ static entry *idle_one(const dv_pool *p, const char *key, const char *need)
 }
 
 /* A place among the busy ones: an idle association's (E->a is set), or room for a new one. KEY is taken. CLOSE: what must give way. */
-static entry *place(dv_pool *p, const dv_pool_call *c, char *key, bool fresh, entry **close)
+static entry *place(dv_pool *p, const dv_pool_call *c, char *key, entry **close)
 {
     int most = limit_of(p, c->peer, c->most);
-    entry *e = fresh ? NULL : idle_one(p, key, c->need);
+    entry *e = idle_one(p, key, c->need);
 
     if (e) {
         free(key);
     } else {
-        for (entry *next, *old = fresh ? p->entries : NULL; old; old = next) {
-            next = old->next;
-            if (!old->busy && strcmp(old->key, key) == 0)
-                take_out(p, old, close);
-        }
         while (p->max && count(p, NULL, true) >= p->max && evict(p, NULL, close))
             ;
         while (most && count(p, c->peer, true) >= most && evict(p, c->peer, close))
@@ -318,10 +314,16 @@ static dv_association *open_one(const dv_pool_call *c, dv_error *err)
     return at < c->count ? associate(c, &c->offers[at], 1, err) : NULL;
 }
 
-static void remove_entry(dv_pool *p, entry *e)
+/* Of a busy one: it stays counted until its association is closed. */
+static void remove_entry(dv_pool *p, entry *e, bool release)
 {
     entry *gone = NULL;
 
+    if (release)
+        dv_release(e->a);
+    else
+        dv_abort(e->a);
+    e->a = NULL;
     pthread_mutex_lock(&p->lock);
     take_out(p, e, &gone);
     pthread_cond_broadcast(&p->changed);
@@ -345,8 +347,32 @@ static bool is_full(dv_pool *p, const dv_pool_call *c, const dv_error *err)
     return full;
 }
 
+/* The idle ones like C's. */
+static bool forget(dv_pool *p, const dv_pool_call *c, dv_error *err)
+{
+    char *key = key_of(c);
+    entry *e = NULL;
+
+    if (!key)
+        return dv_fail(err, DV_ERR_MEMORY, "no memory for an association to %s", c->peer);
+    do {
+        pthread_mutex_lock(&p->lock);
+        for (e = p->entries; e && (e->busy || strcmp(e->key, key) != 0);)
+            e = e->next;
+        if (e)
+            e->busy = true;
+        pthread_mutex_unlock(&p->lock);
+        if (e)
+            remove_entry(p, e, false);
+    } while (e);
+    free(key);
+    return true;
+}
+
 bool dv_pool_take(dv_pool *p, const dv_pool_call *c, bool fresh, dv_lease *out, dv_error *err)
 {
+    if (fresh && !forget(p, c, err))
+        return false;
     for (;;) {
         waiter me = {NULL, c->peer, c->most};
         entry *close = NULL, *e = NULL;
@@ -358,7 +384,7 @@ bool dv_pool_take(dv_pool *p, const dv_pool_call *c, bool fresh, dv_lease *out, 
         line_up(p, &me);
         bool turn = wait_for_turn(p, &me, c, err);
         if (turn)
-            e = place(p, c, key, fresh, &close);
+            e = place(p, c, key, &close);
         leave_line(p, &me);
         pthread_mutex_unlock(&p->lock);
         close_all(close);
@@ -370,12 +396,12 @@ bool dv_pool_take(dv_pool *p, const dv_pool_call *c, bool fresh, dv_lease *out, 
             return dv_fail(err, DV_ERR_MEMORY, "no memory for an association to %s", c->peer);
         *out = (dv_lease){.a = e->a, .kept = e->a != NULL, .entry = e};
         if (e->a && !dv_association_is_alive(e->a)) {
-            remove_entry(p, e);
+            remove_entry(p, e, false);
             continue;
         }
         if (!e->a && !(out->a = open_one(c, err))) {
             bool wait = is_full(p, c, err);
-            remove_entry(p, e);
+            remove_entry(p, e, false);
             if (wait)
                 continue;
             return false;
@@ -402,31 +428,31 @@ void dv_pool_give(dv_pool *p, dv_lease *lease, bool good)
         pthread_mutex_unlock(&p->lock);
         return;
     }
-    if (good) /* busy until it is gone: the peer counts it until then */
-        dv_release(e->a);
-    else
-        dv_abort(e->a);
-    e->a = NULL;
-    remove_entry(p, e);
+    remove_entry(p, e, good);
+}
+
+/* The next idle one that must go, now busy. *OLD: for its age. */
+static entry *next_to_close(dv_pool *p, bool *old)
+{
+    pthread_mutex_lock(&p->lock);
+    entry *e = p->entries;
+    for (; e; e = e->next) {
+        *old = !e->busy && dv_mono_ms() - e->since_ms >= p->idle_ms;
+        if (*old || (!e->busy && !dv_association_is_alive(e->a)))
+            break;
+    }
+    if (e)
+        e->busy = true;
+    pthread_mutex_unlock(&p->lock);
+    return e;
 }
 
 void dv_pool_tend(dv_pool *p)
 {
-    entry *close = NULL;
-    bool one = false; /* a call: a mute peer takes seconds of the caller's time to release */
+    bool old = false; /* one a call: a mute peer takes seconds of the caller's time to release */
 
-    pthread_mutex_lock(&p->lock);
-    for (entry *next, *e = p->entries; e; e = next) {
-        next = e->next;
-        if (e->busy)
-            continue;
-        bool old = !one && dv_mono_ms() - e->since_ms >= p->idle_ms;
-        one |= old;
-        if (old || !dv_association_is_alive(e->a))
-            take_out(p, e, &close);
-    }
-    pthread_mutex_unlock(&p->lock);
-    close_all(close);
+    for (entry *e; !old && (e = next_to_close(p, &old));)
+        remove_entry(p, e, true);
 }
 
 dv_pool_counts dv_pool_count(dv_pool *p, const char *peer)
