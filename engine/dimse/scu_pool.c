@@ -260,7 +260,7 @@ static entry *idle_one(const dv_pool *p, const char *key, const char *need)
 static entry *place(dv_pool *p, const dv_pool_call *c, char *key, entry **close)
 {
     int most = limit_of(p, c->peer, c->most);
-    entry *e = idle_one(p, key, c->need);
+    entry *e = c->need ? idle_one(p, key, c->need) : NULL;
 
     if (e) {
         free(key);
@@ -304,8 +304,10 @@ static dv_association *open_one(const dv_pool_call *c, dv_error *err)
     dv_association *a = associate(c, c->offers, c->count, err);
     size_t at = 0;
 
-    if (a && dv_accepted_syntax(a, c->need).at)
+    if (a && (!c->need || dv_accepted_syntax(a, c->need).at))
         return a;
+    if (!c->need)
+        return NULL;
     if (!a && (err->code != DV_ERR_UNSUPPORTED || c->count == 1))
         return NULL;
     dv_release(a);
@@ -429,6 +431,20 @@ void dv_pool_give(dv_pool *p, dv_lease *lease, bool good)
         return;
     }
     remove_entry(p, e, good);
+}
+
+void dv_pool_end(dv_pool *p, dv_association *a)
+{
+    entry *e;
+
+    if (!a)
+        return;
+    pthread_mutex_lock(&p->lock);
+    for (e = p->entries; e && e->a != a;)
+        e = e->next;
+    pthread_mutex_unlock(&p->lock);
+    if (e)
+        remove_entry(p, e, true);
 }
 
 /* The next idle one that must go, now busy. *OLD: for its age. */

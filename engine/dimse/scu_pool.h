@@ -46,10 +46,12 @@ typedef struct dv_lease {
     void *entry; /* the pool's */
 } dv_lease;
 
-/* FRESH: a new one, and idle ones of the same key are closed: one that broke makes them suspect. Errors are dv_associate's, TIMEOUT (no turn
+/* FRESH: idle ones of the same key are closed first: one that broke makes them suspect. Errors are dv_associate's, TIMEOUT (no turn
  * within wait_ms, says which limit), CANCELLED. */
 bool dv_pool_take(dv_pool *pool, const dv_pool_call *call, bool fresh, dv_lease *out, dv_error *err);
 void dv_pool_give(dv_pool *pool, dv_lease *lease, bool good);
+/* Releases a taken one, whose lease need not be at hand. A may be NULL. */
+void dv_pool_end(dv_pool *pool, dv_association *a);
 /* To be called every second or so: closes idle ones whose time is over, or whose peer has gone. */
 void dv_pool_tend(dv_pool *pool);
 

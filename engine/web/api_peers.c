@@ -123,28 +123,44 @@ bool dv_api_peer(dv_site *site, const char *slug, dv_arena *arena, dv_peer *out,
             dv_fail(err, DV_ERR_NOT_FOUND, "there is no peer '%s'; 'drover peers list' shows them", slug ? slug : ""));
 }
 
+typedef struct secured {
+    const dv_peer_tls *how;
+    dv_tls_files ours;
+} secured;
+
+static bool secure(void *user, dv_tls **out, dv_error *err)
+{
+    const secured *s = user;
+    return dv_outbound_tls(s->how, &s->ours, out, err);
+}
+
 dv_association *dv_api_call(dv_site *site, const dv_peer *peer, const dv_context_offer *offers, size_t count,
                             bool keep_empty, int answer_ms, dv_error *err)
 {
-    dv_target to = {.host = peer->host.at,
-                    .port = (uint16_t)peer->port,
-                    .calling = dv_config_text(site->config, "dimse.aet"),
-                    .called = peer->aet.at,
-                    .answer_ms = answer_ms,
-                    .keep_empty = keep_empty};
-    dv_tls_files ours = dv_site_tls(site);
-    dv_association *a = NULL;
-    dv_tls *tls = NULL;
-    dv_peer_tls how;
+    enum { TURN_MS = 30000 };
     dv_arena arena;
+    dv_peer_tls how;
+    dv_lease lease = {0};
+    secured with = {&how, dv_site_tls(site)};
     dv_arena_init(&arena, 512);
-    if (dv_peer_tls_of(peer->settings, &arena, &how, err) && dv_outbound_tls(&how, &ours, &tls, err)) {
-        to.tls = tls;
-        a = dv_associate(&to, offers, count, err);
+    if (dv_peer_tls_of(peer->settings, &arena, &how, err)) {
+        const dv_pool_call call = {.peer = peer->slug.at,
+                                   .most = peer->max_associations,
+                                   .to = {.host = peer->host.at,
+                                          .port = (uint16_t)peer->port,
+                                          .calling = dv_config_text(site->config, "dimse.aet"),
+                                          .called = peer->aet.at,
+                                          .answer_ms = answer_ms,
+                                          .keep_empty = keep_empty},
+                                   .secure = how.on ? secure : NULL,
+                                   .user = &with,
+                                   .offers = offers,
+                                   .count = count,
+                                   .wait_ms = TURN_MS};
+        (void)dv_pool_take(site->pool, &call, false, &lease, err);
     }
-    dv_tls_free(tls);
     dv_arena_free(&arena);
-    return a;
+    return lease.a;
 }
 
 /* An association to the peer that ARGS name, offering SOP_CLASS. */
@@ -168,7 +184,7 @@ bool dv_api_echo(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *er
     int64_t associated = dv_mono_ns();
     bool ok = a && dv_echo(a, err);
     int64_t echoed = dv_mono_ns();
-    dv_release(a);
+    dv_pool_end(site->pool, a);
     if (!ok)
         return false;
     cJSON *row = cJSON_CreateObject();
@@ -260,7 +276,7 @@ bool dv_api_find(dv_site *site, const cJSON *args, dv_reply *reply, dv_error *er
         dv_dataset *query = dv_dataset_new(&arena, encoding, err);
         ok = query && build_query(query, keys, err) && dv_write_bytes(query, &bytes, err) &&
              dv_find(a, DV_SOP_STUDY_FIND, bytes, each_answer, &got, err) && got.ok;
-        dv_release(a);
+        dv_pool_end(site->pool, a);
     }
     dv_arena_free(&arena);
     return a && ok;

@@ -142,7 +142,7 @@ static bool associate(look *l)
     int64_t begin = dv_mono_ns();
     l->a = dv_api_call(l->site, l->peer, offers, OFFERS, true, ANSWER_MS, &why);
     double ms = (double)(dv_mono_ns() - begin) / 1e6;
-    bool reached = l->a || why.code == DV_ERR_REJECTED || why.code == DV_ERR_ABORTED;
+    bool reached = l->a || why.code == DV_ERR_REJECTED || why.code == DV_ERR_BUSY || why.code == DV_ERR_ABORTED;
     if (!reached) {
         say(l, "reachable", FAILED, "check host, port and firewalls in between; is the peer running?", "%s",
             why.message);
@@ -436,7 +436,7 @@ static bool check(dv_site *site, const dv_peer *peer, bool move, dv_reply *reply
         if (l.destination)
             check_destination(&l);
     }
-    dv_release(l.a);
+    dv_pool_end(l.site->pool, l.a);
     dv_arena_free(&arena);
     return l.reading;
 }

@@ -65,7 +65,7 @@ static bool offer_all(probing *p, const dv_context_offer *offers, size_t count, 
             return dv_fail(err, why.code, "%s", why.message);
         for (size_t i = 0; i < n; i++)
             results[at + i] = dv_offer_result(a, i);
-        dv_release(a);
+        dv_pool_end(p->site->pool, a);
         at += n;
     }
     return true;
@@ -128,7 +128,7 @@ static bool probe_services(probing *p, cJSON *row, dv_error *err)
         cJSON_AddItemToArray(list, one);
     }
     cJSON_AddBoolToObject(row, "sends_by_get", dv_may_receive(a) > 0);
-    dv_release(a);
+    dv_pool_end(p->site->pool, a);
     return ok;
 }
 
