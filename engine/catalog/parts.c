@@ -13,10 +13,10 @@
 #include <stdlib.h>
 
 enum {
-    FEW = 1000,
+    FEW = 500,
     MOST_TERMS = 24, /* of a query; more only narrow what is narrow */
     MOST_RANGES = 6,
-    AT_ONCE = 32, /* chunks */
+    AT_ONCE = 64, /* chunks */
     WORDS = DV_CHUNK / 64,
 };
 
@@ -357,17 +357,18 @@ static bool intersect(dv_parts *p, int64_t low, int64_t high, dv_error *err)
     if (!read_changed(p, low, high, err)) /* before the lists: the keeper takes them from here to there */
         return false;
     memset(p->found, 0xff, n * sizeof *p->found);
-    bool some = true;
-    for (size_t k = 0; k < p->key_count && some; k++) {
+    /* what one statement can look at needs no further list */
+    int left = INT32_MAX;
+    for (size_t k = 0; k < p->key_count && left > DV_PART_IDS; k++) {
         memset(p->one, 0, n * sizeof *p->one);
         if (!read_key(p->db, &p->keys[k], low, high, p->one, err))
             return false;
-        some = false;
+        left = 0;
         for (size_t c = 0; c < n; c++)
             for (size_t w = 0; w < WORDS; w++)
-                some = (p->found[c][w] &= p->one[c][w]) != 0 || some;
+                left += __builtin_popcountll(p->found[c][w] &= p->one[c][w]);
     }
-    for (size_t c = 0; c < n && some; c++)
+    for (size_t c = 0; c < n && left; c++)
         for (size_t w = 0; w < WORDS; w++)
             for (uint64_t bits = p->found[c][w]; bits; bits &= bits - 1)
                 if (!add_id(p, (low + (int64_t)c) << DV_CHUNK_BITS | (int64_t)(w * 64 + (size_t)__builtin_ctzll(bits)),

@@ -159,19 +159,22 @@ static const char version_2[] =
     /* Lists that searches intersect (catalog/lists.h): id is term << 20 | chunk */
     "CREATE TABLE search_lists (id INTEGER PRIMARY KEY, list BLOB NOT NULL);"
     "CREATE TABLE search_chunks (chunk INTEGER PRIMARY KEY, state INTEGER NOT NULL);" /* 1 being listed, 2 listed */
-    "CREATE TABLE search_changed (study INTEGER PRIMARY KEY);" /* since their chunk was listed */
+    "CREATE TABLE search_changed (study INTEGER PRIMARY KEY);"                        /* since their chunk was listed */
 
     /* an instance that came again (M01): the one in force is the row of `instances`, the others are here. number counts
      * per received_sop_uid from 1; replaced_by is the number that took its place, 0: it never was in force. Its audit
      * stands in edits and findings under instance = -id. settled 0: its file is still to be moved to versions/ */
     "ALTER TABLE instances ADD COLUMN version BIGINT NOT NULL DEFAULT 1;"
-    "CREATE TABLE versions (id INTEGER PRIMARY KEY, received_sop_uid TEXT NOT NULL, number BIGINT NOT NULL, replaced_by "
+    "CREATE TABLE versions (id INTEGER PRIMARY KEY, received_sop_uid TEXT NOT NULL, number BIGINT NOT NULL, "
+    "replaced_by "
     "BIGINT NOT NULL,"
     " replaced_at BIGINT NOT NULL, class TEXT NOT NULL, sop_uid TEXT NOT NULL, sop_class TEXT NOT NULL, "
     "transfer_syntax TEXT NOT NULL,"
-    " path TEXT NOT NULL, bytes BIGINT NOT NULL, received_hash BLOB NOT NULL, header_hash BLOB NOT NULL, body_hash BLOB "
+    " path TEXT NOT NULL, bytes BIGINT NOT NULL, received_hash BLOB NOT NULL, header_hash BLOB NOT NULL, body_hash "
+    "BLOB "
     "NOT NULL,"
-    " generation BIGINT NOT NULL, source TEXT NOT NULL, job BIGINT NOT NULL, received_at BIGINT NOT NULL, repeats BIGINT "
+    " generation BIGINT NOT NULL, source TEXT NOT NULL, job BIGINT NOT NULL, received_at BIGINT NOT NULL, repeats "
+    "BIGINT "
     "NOT NULL,"
     " settled INTEGER NOT NULL);"
     "CREATE INDEX versions_sop ON versions (received_sop_uid);"
@@ -183,9 +186,12 @@ static const char version_2[] =
 
     /* storage commitment (PS3.4 J). role: scp, a peer asks us; scu, we ask it. state: asked, decided, reported, lost of the one;
      * asked, complete, failed of the other. aet: the other's AE title, called: ours as it is called there */
-    "CREATE TABLE commitments (id INTEGER PRIMARY KEY, role TEXT NOT NULL, transaction_uid TEXT NOT NULL, peer TEXT NOT "
-    "NULL, aet TEXT NOT NULL, called TEXT NOT NULL, address TEXT NOT NULL, state TEXT NOT NULL, asked_at BIGINT NOT NULL,"
-    " decided_at BIGINT NOT NULL, ended_at BIGINT NOT NULL, next_at BIGINT NOT NULL, tries INTEGER NOT NULL, error TEXT "
+    "CREATE TABLE commitments (id INTEGER PRIMARY KEY, role TEXT NOT NULL, transaction_uid TEXT NOT NULL, peer TEXT "
+    "NOT "
+    "NULL, aet TEXT NOT NULL, called TEXT NOT NULL, address TEXT NOT NULL, state TEXT NOT NULL, asked_at BIGINT NOT "
+    "NULL,"
+    " decided_at BIGINT NOT NULL, ended_at BIGINT NOT NULL, next_at BIGINT NOT NULL, tries INTEGER NOT NULL, error "
+    "TEXT "
     "NOT NULL, instances BIGINT NOT NULL, failed BIGINT NOT NULL, UNIQUE (role, aet, transaction_uid));"
     "CREATE INDEX commitments_open ON commitments (state, next_at) WHERE ended_at = 0;"
     "CREATE INDEX commitments_ended ON commitments (ended_at);"
@@ -198,7 +204,17 @@ static const char version_2[] =
 
 /* What the two engines spell differently: search structures, partial indices with functions. */
 static const char version_2_sqlite[] = "";
-static const char version_2_postgres[] = "";
+static const char version_2_postgres[] =
+    /* candidates of a search are ids: read from the index alone, as SQLite does */
+    "DROP INDEX studies_received; CREATE INDEX studies_received ON studies (received_study_uid) INCLUDE (id);"
+    "DROP INDEX studies_patient_key; CREATE INDEX studies_patient_key ON studies (patient_key) INCLUDE (id);"
+    "DROP INDEX studies_received_patient_key;"
+    "CREATE INDEX studies_received_patient_key ON studies (received_patient_key) INCLUDE (id);"
+    "DROP INDEX studies_name_key; CREATE INDEX studies_name_key ON studies (name_key) INCLUDE (id);"
+    "DROP INDEX studies_accession_key; CREATE INDEX studies_accession_key ON studies (accession_key) INCLUDE (id);"
+    "DROP INDEX studies_received_accession_key;"
+    "CREATE INDEX studies_received_accession_key ON studies (received_accession_key) INCLUDE (id);"
+    "DROP INDEX studies_date; CREATE INDEX studies_date ON studies (study_date) INCLUDE (id);";
 
 const dv_schema_step dv_schema_steps[] = {
     {.sql = version_1},

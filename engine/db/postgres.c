@@ -104,7 +104,7 @@ char *dv_postgres_shown(const char *dsn, dv_error *err)
 
 static bool set_up(pg_db *db, dv_error *err)
 {
-    char sql[400];
+    char sql[600];
     if (dv_pg_lost(db))
         return dv_fail(err, DV_ERR_DB, "the catalog database %s cannot be reached: %s", db->where,
                        PQerrorMessage(db->conn));
@@ -122,7 +122,7 @@ static bool set_up(pg_db *db, dv_error *err)
         db->mode == DV_DB_READ ? "on" : "off",
         /* the writer's statements all go by an index; plans made while tables were small must do so too. Pages of a search take an index in
          * its order, whatever the statistics say. */
-        db->mode == DV_DB_READ ? "; SET enable_bitmapscan TO off"
+        db->mode == DV_DB_READ ? "; SET enable_bitmapscan TO off; SET plan_cache_mode TO force_generic_plan"
                                : "; SET enable_seqscan TO off; SET plan_cache_mode TO force_generic_plan");
     PGresult *r = PQexec(db->conn, sql);
     bool ok = PQresultStatus(r) == PGRES_COMMAND_OK || dv_pg_fail(db, r, "settings of the connection", err);
