@@ -97,6 +97,8 @@ class Calls(Scenario):
         for n in self.numbers(calls, few):
             with self.subTest(f"{kind} {n}"):
                 met += self.one(kind, n)
+            if not self.engine.alive():
+                break
         while not few and self.one(kind, n := n + 1 + calls // 50):  # their number is not the same each time
             met += 1
         print(f"# {kind}: {calls} calls a run, {met} failed, the last was number {n}")

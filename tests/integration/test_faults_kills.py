@@ -29,9 +29,13 @@ class Kills(Scenario):
             by_uid |= {one.uid: one for one in new}
             moments.shuffle(new)
             senders = Senders(engine.port, engine.aet, new + [by_uid[u] for u in again])
-            end = time.monotonic() + moments.uniform(0.01, 0.6)
-            while time.monotonic() < end and senders.running():
-                time.sleep(0.0005)  # the moment of the kill, not a wait for something
+            # The moment is a number of answers and then some milliseconds, so that slow and fast hosts are killed alike.
+            goal, more = moments.randrange(0, 50), moments.uniform(0, 0.01)
+            while senders.answers < goal and senders.running():
+                time.sleep(0.0005)  # between looks
+            end = time.monotonic() + more
+            while time.monotonic() < end:
+                pass
             inside += senders.running()
             engine.kill()
             senders.stop.set()

@@ -122,8 +122,8 @@ class Association:
         self.socket.close()
 
 
-def send(port, aet, instances, tries=3, stop=None):
-    """Sends on one association after another: a new one when the peer ends one; gives up when TRIES ended in a row."""
+def send(port, aet, instances, tries=3, stop=None, answered=lambda: None):
+    """Sends on one association after another: a new one when the peer ends one; gives up when TRIES ended in a row. ANSWERED: called each time."""
     told, link, ended = {}, None, 0
     for one in instances:
         if stop and stop.is_set():
@@ -132,6 +132,7 @@ def send(port, aet, instances, tries=3, stop=None):
             if not link:
                 link = Association(port, aet, [(CT, EXPLICIT), (PDF, EXPLICIT)])
             told[one.uid] = link.store(one)
+            answered()
             ended = 0
         except OSError:
             if link:
@@ -152,15 +153,19 @@ class Senders:
     """COUNT associations that send INSTANCES, each its share, in threads of their own."""
 
     def __init__(self, port, aet, instances, count=4):
-        self.told, self.lock, self.stop = {}, threading.Lock(), threading.Event()
+        self.told, self.lock, self.stop, self.answers = {}, threading.Lock(), threading.Event(), 0
         self.threads = [threading.Thread(target=self._run, args=(port, aet, instances[i::count])) for i in range(count)]
         for t in self.threads:
             t.start()
 
     def _run(self, port, aet, share):
-        told = send(port, aet, share, stop=self.stop)
+        told = send(port, aet, share, stop=self.stop, answered=self._answered)
         with self.lock:
             self.told.update(told)
+
+    def _answered(self):
+        with self.lock:
+            self.answers += 1
 
     def running(self):
         return any(t.is_alive() for t in self.threads)
