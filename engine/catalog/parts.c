@@ -217,8 +217,11 @@ static void add_piece(dv_parts *p, dv_list_field field, dv_text piece)
         return;
     if (piece.len && piece.len < 3)
         add_one(p, dv_term_gram(field, piece.at, piece.len));
-    for (size_t i = 0; i + 3 <= piece.len; i++)
-        add_one(p, dv_term_gram(field, piece.at + i, 3));
+    /* side by side, the last one overlapping: what lies between two says little that they do not */
+    for (size_t i = 0; piece.len >= 3 && i < piece.len; i += 3) {
+        size_t at = i + 3 <= piece.len ? i : piece.len - 3;
+        add_one(p, dv_term_gram(field, piece.at + at, 3));
+    }
 }
 
 static bool add_pattern(dv_parts *p, dv_list_field field, dv_text value, dv_error *err)
@@ -242,30 +245,48 @@ static bool add_pattern(dv_parts *p, dv_list_field field, dv_text value, dv_erro
     return true;
 }
 
-/* Days at both ends, months of a broken year, whole years between. */
+static uint64_t days_of(uint64_t year, uint64_t month)
+{
+    static const uint8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    return month < 1 || month > 12 ? 99 : month == 2 && leap ? 29 : days[month - 1];
+}
+
+/* Whole years, whole months beside them, days beside those. Months are counted from year 0 here. */
 static bool add_dates(dv_parts *p, dv_text date, dv_error *err)
 {
     dv_text from, to;
-    uint64_t a = 0, b = 99999999;
+    uint64_t a = 101, b = 99991231;
     if (!dv_sql_dates(date, &from, &to, err))
         return false;
     dv_text_uint(from, &a);
     dv_text_uint(to, &b);
+    a = a < 101 ? 101 : a;
+    b = b > 99991231 ? 99991231 : b;
+    bool odd = a / 100 % 100 - 1 > 11 || b / 100 % 100 - 1 > 11; /* there is no such month */
     key *k = new_key(p);
     add_range(k, DV_LIST_DAY, 0, 0);
-    if (a / 100 == b / 100) {
+    uint64_t begin = a / 10000 * 12 + a / 100 % 100 + (a % 100 > 1); /* of whole months, from 1 */
+    uint64_t end = b / 10000 * 12 + b / 100 % 100 + (b % 100 >= days_of(b / 10000, b / 100 % 100)); /* behind them */
+    if (odd || begin >= end) {
         add_range(k, DV_LIST_DAY, a, b);
         return true;
     }
-    add_range(k, DV_LIST_DAY, a, a / 100 * 100 + 99);
-    add_range(k, DV_LIST_DAY, b / 100 * 100, b);
-    if (a / 10000 == b / 10000) {
-        add_range(k, DV_LIST_MONTH, a / 100 + 1, b / 100 - 1);
+    uint64_t first = (begin - 1) / 12 * 100 + (begin - 1) % 12 + 1, last = (end - 2) / 12 * 100 + (end - 2) % 12 + 1;
+    if (a % 100 > 1)
+        add_range(k, DV_LIST_DAY, a, first * 100);
+    if (b / 100 != last)
+        add_range(k, DV_LIST_DAY, last * 100 + 99, b);
+    uint64_t year = first / 100 + (first % 100 > 1), behind = last / 100 + (last % 100 == 12);
+    if (year >= behind) {
+        add_range(k, DV_LIST_MONTH, first, last);
         return true;
     }
-    add_range(k, DV_LIST_MONTH, a / 100 + 1, a / 10000 * 100 + 99);
-    add_range(k, DV_LIST_MONTH, b / 10000 * 100, b / 100 - 1);
-    add_range(k, DV_LIST_YEAR, a / 10000 + 1, b / 10000 - 1);
+    if (first % 100 > 1)
+        add_range(k, DV_LIST_MONTH, first, first / 100 * 100 + 99); /* months that are none, too */
+    if (last % 100 < 12)
+        add_range(k, DV_LIST_MONTH, last / 100 * 100, last);
+    add_range(k, DV_LIST_YEAR, year, behind - 1);
     return true;
 }
 
