@@ -38,15 +38,8 @@ static const dv_verb dv_verb_version = {"version",        "",         "print the
                                         "drover version", run_version};
 
 const dv_verb *const dv_verbs[] = {
-    &dv_verb_serve,       &dv_verb_migrate,
-    &dv_verb_batches,     &dv_verb_status,
-    &dv_verb_peers,       &dv_verb_echo,
-    &dv_verb_find,        &dv_verb_ingest,
-    &dv_verb_studies,     &dv_verb_audit,
-    &dv_verb_versions,    &dv_verb_quarantine,
-    &dv_verb_commitments, &dv_verb_verify,
-    &dv_verb_catalog,     &dv_verb_rules,
-    &dv_verb_dump,        &dv_verb_synth,
-    &dv_verb_config,      &dv_verb_man,
-    &dv_verb_version,     NULL,
+    &dv_verb_serve,      &dv_verb_migrate,     &dv_verb_batches, &dv_verb_status,  &dv_verb_peers, &dv_verb_echo,
+    &dv_verb_find,       &dv_verb_send,        &dv_verb_ingest,  &dv_verb_studies, &dv_verb_audit, &dv_verb_versions,
+    &dv_verb_quarantine, &dv_verb_commitments, &dv_verb_verify,  &dv_verb_catalog, &dv_verb_rules, &dv_verb_dump,
+    &dv_verb_synth,      &dv_verb_config,      &dv_verb_man,     &dv_verb_version, NULL,
 };

@@ -8,6 +8,8 @@
 dv_handler dv_api_status;
 /* api_peers.c */
 dv_handler dv_api_peers_list, dv_api_peers_add, dv_api_peers_remove, dv_api_echo, dv_api_find;
+/* api_send.c */
+dv_handler dv_api_send;
 /* api_peers_probe.c, api_peers_check.c */
 dv_handler dv_api_peers_show, dv_api_peers_probe, dv_api_peers_check;
 /* api_commitments.c */

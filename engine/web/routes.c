@@ -16,6 +16,7 @@ const dv_route dv_routes[] = {
     {"commitments.instances", dv_api_commitments_instances, false, "id"},
     {"echo", dv_api_echo, false, "peer"},
     {"find", dv_api_find, false, "peer keys limit"},
+    {"send", dv_api_send, false, "peer paths study_uid"},
     {"studies", dv_api_studies, false,
      "patient_id patient_name accession study_date modality study_uid source flagged limit after"},
     {"instances", dv_api_instances, false, "uid"},
