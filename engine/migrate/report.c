@@ -11,6 +11,15 @@ enum { DEFAULT_LIMIT = 100, MOST = 100000, SECONDS = 30 };
 
 /* ---- rows to objects ---- */
 
+/* Adds ITEM, or gives up on O. */
+static bool add(cJSON *o, const char *name, cJSON *item)
+{
+    if (item && cJSON_AddItemToObject(o, name, item))
+        return true;
+    cJSON_Delete(item);
+    return false;
+}
+
 /* A letter a column, which gives the name: i number, s text, t time (null when 0), b truth, j JSON text. */
 static cJSON *object_of(const dv_rows *r, const char *kinds)
 {
@@ -42,7 +51,7 @@ static cJSON *object_of(const dv_rows *r, const char *kinds)
             dv_buffer_free(&b);
         }
         }
-        cJSON_AddItemToObject(o, name, v);
+        add(o, name, v);
     }
     return o;
 }
@@ -50,8 +59,11 @@ static cJSON *object_of(const dv_rows *r, const char *kinds)
 static cJSON *array_of(dv_rows *r, const char *kinds, dv_error *err)
 {
     cJSON *list = cJSON_CreateArray();
-    while (dv_rows_next(r))
-        cJSON_AddItemToArray(list, object_of(r, kinds));
+    while (dv_rows_next(r)) {
+        cJSON *row = object_of(r, kinds);
+        if (!cJSON_AddItemToArray(list, row))
+            cJSON_Delete(row);
+    }
     if (dv_rows_close(r, err) && list)
         return list;
     if (!list)
@@ -63,15 +75,6 @@ static cJSON *array_of(dv_rows *r, const char *kinds, dv_error *err)
 static int64_t limit_of(int limit)
 {
     return limit <= 0 ? DEFAULT_LIMIT : limit > MOST ? MOST : limit;
-}
-
-/* Adds ITEM, or gives up on O. */
-static bool add(cJSON *o, const char *name, cJSON *item)
-{
-    if (item && cJSON_AddItemToObject(o, name, item))
-        return true;
-    cJSON_Delete(item);
-    return false;
 }
 
 /* ---- counts ---- */

@@ -33,6 +33,8 @@ dv_handler dv_api_migrate_submit, dv_api_migrate_wait, dv_api_migrate_list, dv_a
 
 /* Appends the versions of an instance that are not in force, by number. */
 bool dv_version_list(dv_site *site, dv_db *db, dv_text received_sop_uid, cJSON *list, dv_error *err);
+/* Adds ITEM, which is OBJECT's or gone then: cJSON needs memory to add. */
+void dv_json_put(cJSON *object, const char *name, cJSON *item);
 /* Adds T as a JSON string (bytes that are no UTF-8 replaced); absent: null. */
 void dv_json_text(cJSON *object, const char *name, dv_text t);
 /* A wall stamp as "2026-11-24T21:52:29.123456Z", 0 as null. */

@@ -22,7 +22,7 @@ cJSON *dv_api_peer_json(dv_site *site, const dv_peer *p)
     dv_json_text(row, "transfer_syntaxes", p->transfer_syntaxes);
     cJSON_AddNumberToObject(row, "max_associations", p->max_associations);
     cJSON *settings = cJSON_ParseWithLength(p->settings.at, p->settings.len);
-    cJSON_AddItemToObject(row, "settings", settings ? settings : cJSON_CreateObject());
+    dv_json_put(row, "settings", settings ? settings : cJSON_CreateObject());
     const char *retrieve = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(settings, "retrieve"));
     cJSON_AddStringToObject(row, "retrieve", retrieve ? retrieve : "move");
     cJSON_AddNumberToObject(row, "open", n.open);

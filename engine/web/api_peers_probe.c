@@ -288,7 +288,7 @@ bool dv_api_peers_show(dv_site *site, const cJSON *args, dv_reply *reply, dv_err
               dv_probe_get(db, peer.slug, &arena, &result, &at, err);
     if (ok) {
         cJSON *row = dv_api_peer_json(site, &peer), *probe = at ? cJSON_ParseWithLength(result.at, result.len) : NULL;
-        cJSON_AddItemToObject(row, "probe", probe ? probe : cJSON_CreateNull());
+        dv_json_put(row, "probe", probe ? probe : cJSON_CreateNull());
         ok = dv_reply_row(reply, row, err);
     }
     dv_arena_free(&arena);

@@ -70,7 +70,7 @@ static cJSON *row_json(const dv_rows *r)
     cJSON_AddNumberToObject(row, "repeats", (double)dv_rows_int(r, 20));
     dv_text findings = dv_rows_text(r, 21);
     cJSON *list = cJSON_ParseWithLength(findings.at, findings.len);
-    cJSON_AddItemToObject(row, "findings", list ? list : cJSON_CreateArray());
+    dv_json_put(row, "findings", list ? list : cJSON_CreateArray());
     add_standing(row, r);
     return row;
 }

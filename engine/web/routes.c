@@ -47,6 +47,12 @@ const dv_route dv_routes[] = {
     {0},
 };
 
+void dv_json_put(cJSON *object, const char *name, cJSON *item)
+{
+    if (!cJSON_AddItemToObject(object, name, item))
+        cJSON_Delete(item);
+}
+
 void dv_json_text(cJSON *object, const char *name, dv_text t)
 {
     if (!t.at) {
@@ -56,7 +62,7 @@ void dv_json_text(cJSON *object, const char *name, dv_text t)
     /* dv_buffer_json replaces what is no UTF-8; cJSON would pass it on. */
     dv_buffer b = {0};
     if (dv_buffer_json(&b, t))
-        cJSON_AddItemToObject(object, name, cJSON_Parse(b.at));
+        dv_json_put(object, name, cJSON_Parse(b.at));
     dv_buffer_free(&b);
 }
 

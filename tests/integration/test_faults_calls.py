@@ -177,6 +177,8 @@ if LONG:
             forget(engine.data, 3)  # so that recovery runs
             (engine.data / "drover.sock").unlink()
             shutil.copytree(engine.data, template)
+            self.faults = Faults(self.folder)
+            engine.env = self.faults.env
             self.again(engine)
             calls = {kind: self.faults.seen(kind) for kind in KINDS[1:]}
             engine.stop()
