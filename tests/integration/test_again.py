@@ -1,16 +1,19 @@
 """An instance that comes again: identical, header changed, re-encoded, conflicting; what a person decides; killed at each step; made again."""
 import functools
+import hashlib
+import random
 import shutil
 import signal
 import sqlite3
 import subprocess
 import tempfile
 import threading
+import time
 
 from lib.catalog import Catalog
 from lib.cstore import EXPLICIT, instance, send
 from lib.postgres import Postgres
-from lib.scenario import Drover, Scenario
+from lib.scenario import LONG, Drover, Scenario
 from lib import part10
 
 UID = "1.2.826.0.1.3680043.10.1511.9.1"
@@ -333,6 +336,47 @@ class Again(Scenario):
         self.wait("the engine to die", lambda: not self.engine.alive())
         self.assertEqual(self.engine.process.wait(), -signal.SIGKILL)
         return True
+
+    def test_random_kills_while_instances_come_again_lose_no_header_that_was_acknowledged(self):
+        seed = random.randrange(1 << 32)
+        print(f"# seed {seed}")
+        chance = random.Random(seed)
+        self.engine_with()
+        made = [[instance(uid=f"{UID}.{u}", study=f"{STUDY}.{u}", sex=sex) for sex in "MFO"] for u in range(12)]
+        header = {one_.data: hashlib.sha256(one_.data[:-512]).digest() for row in made for one_ in row}
+        acknowledged, lock = set(), threading.Lock()
+        for _ in range(100 if LONG else 5):
+            if not self.engine.alive():
+                self.again(self.engine)
+
+            def run(mine, stop):
+                for one_ in mine:
+                    if stop.is_set():
+                        return
+                    if send(self.engine.port, self.engine.aet, [one_], tries=1).get(one_.uid) == 0:
+                        with lock:
+                            acknowledged.add((one_.uid, header[one_.data]))
+
+            stop = threading.Event()
+            shares = [[chance.choice(chance.choice(made)) for _ in range(40)] for _ in range(4)]
+            threads = [threading.Thread(target=run, args=(share, stop)) for share in shares]
+            for t in threads:
+                t.start()
+            goal = len(acknowledged) + chance.randrange(1, 20)
+            until = time.monotonic() + chance.random() * 2
+            while time.monotonic() < until and len(acknowledged) < goal:
+                time.sleep(0.002)
+            self.engine.kill(signal.SIGKILL)
+            stop.set()
+            for t in threads:
+                t.join()
+            self.again(self.engine)
+            here = {(r["received_sop_uid"], r["received_hash"]) for t in ("instances", "versions")
+                    for r in self.catalog.rows(f"SELECT received_sop_uid, received_hash FROM {t}")}
+            self.assertEqual(acknowledged - here, set(), f"acknowledged, and lost (seed {seed})")
+            self.whole()
+        self.assertGreater(len(acknowledged), 5)
+        self.assertGreater(self.catalog.count("versions"), 0)
 
     def test_the_catalog_made_again_has_the_same_in_force_and_the_same_versions(self):
         self.engine_with(header_changed="newest")
