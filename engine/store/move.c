@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* "area/2026/11/24/215/STUDY/SOP.HEX.dcm" taken apart; a number behind HEX goes. */
@@ -30,6 +31,13 @@ static int area_of(const char *path)
     return a;
 }
 
+/* Is NAME one of the file FD? */
+static bool is_this(int area, const char *name, int fd)
+{
+    struct stat a, b;
+    return fstat(fd, &a) == 0 && fstatat(area, name, &b, 0) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 bool dv_store_move(dv_store *store, const char *path, dv_area area, dv_stored *done, dv_error *err)
 {
     char study[72], sop[72], hex[DV_SEAL_HEX], to[DV_STORE_PATH];
@@ -41,8 +49,11 @@ bool dv_store_move(dv_store *store, const char *path, dv_area area, dv_stored *d
     if (fd < 0)
         return dv_fail_errno(err, "cannot open %s", path);
     bool exists = true, ok = true;
-    for (int n = 1; ok && exists; n++)
+    for (int n = 1; ok && exists; n++) {
         ok = dv_place_link(store, area, fd, study, sop, hex, n, to, &exists, err);
+        if (ok && exists && is_this(store->area[area], to + strlen(dv_area_name[area]) + 1, fd))
+            break; /* a move that was broken off */
+    }
     /* the bytes are on the disk, the new name is not: the row that will speak of it must not be there first */
     ok = ok && dv_store_sync(store, fd, to, err);
     close(fd);

@@ -40,6 +40,7 @@ static cJSON *version_json(const dv_site *site, const dv_version *v)
     dv_json_text(row, "path", v->path);
     cJSON_AddNumberToObject(row, "bytes", (double)v->bytes);
     dv_json_text(row, "source", v->source);
+    cJSON_AddNumberToObject(row, "job", (double)v->job);
     cJSON_AddNumberToObject(row, "generation", (double)v->generation);
     dv_json_stamp(row, "received_at", v->received_at);
     cJSON_AddNumberToObject(row, "repeats", (double)v->repeats);
@@ -84,6 +85,7 @@ static bool collect_instance(void *user, const dv_instance_row *i)
     dv_json_text(row, "path", i->path);
     cJSON_AddNumberToObject(row, "bytes", (double)i->bytes);
     dv_json_text(row, "source", i->source);
+    cJSON_AddNumberToObject(row, "job", (double)i->job);
     cJSON_AddNumberToObject(row, "generation", (double)i->generation);
     dv_json_stamp(row, "received_at", i->received_at);
     add_hash(row, "received_hash", i->received_hash);

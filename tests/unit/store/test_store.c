@@ -268,6 +268,25 @@ static void a_moved_object_has_one_name_in_the_other_area(void **state)
     assert_false(dv_store_move(store, again.path, DV_QUARANTINE, &again, &err));
 }
 
+/* A kill between the new name and the end of the old one. */
+static void a_move_that_was_broken_off_goes_on_with_the_name_it_had_made(void **state)
+{
+    (void)state;
+    char from[700], to[700];
+    dv_stored s, moved, again;
+    assert_true(stored(BODY, 1, &s, &err));
+    moved = again = s;
+    assert_true(dv_store_move(store, s.path, DV_VERSIONS, &moved, &err));
+    snprintf(from, sizeof from, "%s/%s", dv_store_folder(store), moved.path);
+    snprintf(to, sizeof to, "%s/%s", dv_store_folder(store), s.path);
+    assert_int_equal(link(from, to), 0);
+    assert_true(dv_store_has(store, s.path));
+    assert_true(dv_store_move(store, s.path, DV_VERSIONS, &again, &err));
+    assert_string_equal(again.path, moved.path);
+    assert_int_equal(files(DV_VERSIONS), 1);
+    assert_false(dv_store_has(store, s.path));
+}
+
 /* ---- the walk ---- */
 
 static void put_file(const char *relative)
@@ -550,6 +569,7 @@ int main(void)
         T(a_dropped_object_leaves_nothing),
         T(a_removed_file_is_gone_and_no_path_leads_outside),
         T(a_moved_object_has_one_name_in_the_other_area),
+        T(a_move_that_was_broken_off_goes_on_with_the_name_it_had_made),
         T(the_walk_is_in_order_and_skips_old_folders_by_their_names),
         T(no_folder_earlier_than_the_last_one_is_used),
         T(a_folder_that_does_not_do_is_refused_by_name),
