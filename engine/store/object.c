@@ -376,6 +376,9 @@ static bool look_at(dv_object *o, const char *path, const uint8_t raw[DV_SEAL_BY
                     dv_error *err)
 {
     *equal = false;
+    pthread_mutex_lock(&o->store->lock); /* whoever linked it takes it away no more, or has done so */
+    atomic_fetch_add(&o->store->looks, 1);
+    pthread_mutex_unlock(&o->store->lock);
     int fd = openat(o->store->area[o->area], path + strlen(dv_area_name[o->area]) + 1, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return dv_fail_errno(err, "cannot open %s, which is there already", path);
@@ -420,15 +423,20 @@ static bool give_name(dv_object *o, const char *study, const char *sop, const ui
     return dv_fail(err, DV_ERR_IO, "%d files already have the name %s and differ", NAMES, out->path);
 }
 
-/* Invariants 2 and 3: durable, or without a name. */
-static bool make_durable(dv_object *o, const dv_stored *out, dv_error *err)
+/* Invariants 2 and 3: durable, or without a name. LOOKS: store->looks before the link. */
+static bool make_durable(dv_object *o, const dv_stored *out, unsigned long long looks, dv_error *err)
 {
     dv_error why;
     if ((out->adopted || dv_store_sync(o->store, o->fd, out->path, &why)) &&
         dv_place_sync(o->store, o->area, out->path, &why))
         return true;
-    if (!out->adopted)
-        unlinkat(o->store->area[o->area], out->path + strlen(dv_area_name[o->area]) + 1, 0);
+    if (!out->adopted) {
+        /* Not when another association may have taken it for its own meanwhile, and acknowledged it. */
+        pthread_mutex_lock(&o->store->lock);
+        if (atomic_load(&o->store->looks) == looks)
+            unlinkat(o->store->area[o->area], out->path + strlen(dv_area_name[o->area]) + 1, 0);
+        pthread_mutex_unlock(&o->store->lock);
+    }
     return dv_fail(err, why.code == DV_ERR_DISK_FULL ? DV_ERR_DISK_FULL : DV_ERR_IO, "%s", why.message);
 }
 
@@ -437,6 +445,7 @@ bool dv_object_finish(dv_object *o, dv_text study, dv_text sop, dv_stored *out, 
     uint8_t raw[DV_SEAL_BYTES];
     char study_name[72], sop_name[72];
     memset(out, 0, sizeof *out);
+    unsigned long long looks = atomic_load(&o->store->looks);
     DV_FAIL_POINT("store.unsealed");
     bool ok = dv_store_ready(o->store, err) && put_seal(o, raw, err);
     if (ok) {
@@ -446,7 +455,7 @@ bool dv_object_finish(dv_object *o, dv_text study, dv_text sop, dv_stored *out, 
     }
     if (ok) {
         DV_FAIL_POINT("store.linked");
-        ok = make_durable(o, out, err);
+        ok = make_durable(o, out, looks, err);
     }
     if (ok) {
         DV_FAIL_POINT("store.synced");

@@ -32,6 +32,7 @@ struct dv_store {
 
     pthread_mutex_t sync_lock; /* the same for an object's own folder, where the file system needs it */
     atomic_ullong linked;      /* links made so far */
+    atomic_ullong looks;       /* at files that had the name already; made under `lock` */
     unsigned long long synced; /* links that the last sync of `synced_folder` had seen */
     char synced_folder[DV_STORE_PATH];
 };
