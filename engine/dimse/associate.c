@@ -90,18 +90,20 @@ static bool is_title(const uint8_t *at)
     return i < 16 && at[i] != 0;
 }
 
-/* A context of an answer: one that was refused may have no syntax (PS3.8 table 9-18). */
+/* A context of an answer: one that was refused may have no syntax (PS3.8 table 9-18); some peers send the class back. */
 static bool answer_adds_up(const uint8_t *at, size_t length)
 {
     const uint8_t *end = at + length, *item = at + 4;
-    bool refused = length >= 4 && at[2] != 0, syntax = false;
+    bool refused = length >= 4 && at[2] != 0, class = false, syntax = false;
 
     if (length < 4 || !items_add_up(item, end))
         return false;
     for (; item < end; item += 4 + number(item + 2)) {
-        if (number(item + 2) > 64 || (!refused && item[0] == 0x40 && !is_uid(item + 4, number(item + 2))))
+        bool *had = item[0] == 0x30 ? &class : item[0] == 0x40 ? &syntax : NULL;
+
+        if (!had || *had || number(item + 2) > 64 || (!refused && !is_uid(item + 4, number(item + 2))))
             return false;
-        syntax |= item[0] == 0x40;
+        *had = true;
     }
     return refused || syntax;
 }

@@ -238,7 +238,7 @@ def nested_items(drover, folder):
         done = subprocess.run([drover, "dump", *options, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT,
                               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_STACK, (512 * 1024, 512 * 1024)))
         err = done.stderr.decode("utf-8", "replace").strip()
-        if done.returncode != 7 or "nested deeper than" not in err:
+        if done.returncode != 7 or "nested in each other more than" not in err:
             faults.append("exit code %d: %s" % (done.returncode, err[:200]))
     return faults
 

@@ -230,6 +230,14 @@ static void an_answer_is_checked_too_before_dcmtk_sees_it(void **state)
     raw_associate_end(&r, 16384);
     assert_false(dv_associate_check(r.at, r.n, &why));
     raw_associate_begin(&r, 2, "A", "B");
+    raw_context(&r, 0x21, 1, 0, NULL, (const char *[]){IMPLICIT, EXPLICIT, NULL}); /* which one? */
+    raw_associate_end(&r, 16384);
+    assert_false(dv_associate_check(r.at, r.n, &why));
+    raw_associate_begin(&r, 2, "A", "B");
+    raw_context(&r, 0x21, 1, 0, CT_CLASS, one);
+    raw_associate_end(&r, 16384);
+    assert_true(dv_associate_check(r.at, r.n, &why));
+    raw_associate_begin(&r, 2, "A", "B");
     raw_context(&r, 0x20, 1, 0, CT_CLASS, one);
     raw_associate_end(&r, 16384);
     assert_false(dv_associate_check(r.at, r.n, &why));
