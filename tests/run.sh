@@ -3,7 +3,7 @@
 #
 #   tests/run.sh                 under 10 minutes on 2 cores; the last line is "N passed, N failed"
 #   tests/run.sh -k accession    only suites, scenarios or unit tests whose name holds "accession"
-#   tests/run.sh --all           the long ones too: 100 kills, every failing call, a minute of fuzzing a target, benches, a bare system
+#   tests/run.sh --all           the long ones too: 100 kills, every failing call, half a minute of fuzzing a target, benches, a bare system
 #                                (DROVER_FUZZ_SECONDS=600 for ten minutes a target)
 #
 # Every suite speaks TAP into build/tests/NAME.log; this script counts. A suite that ends badly without a "not ok" (a crash,
@@ -108,14 +108,17 @@ suite integration ${all:+6}900 python3 tests/integration/run.py ${only:+-k "$onl
 if [ -n "$all" ]; then
     must cmake --preset fuzz
     must cmake --build --preset fuzz
+    fuzz_seconds=${DROVER_FUZZ_SECONDS:-30}
+    rm -rf build/fuzz/seeds
+    [ ! -d "$DROVER_DATA" ] || must python3 tests/fuzz/seeds.py "$DROVER_DATA" build/fuzz/seeds
     for target in build/fuzz/fuzz_*; do
         [ -x "$target" ] || continue
         name=fuzz/${target##*/fuzz_}
         wanted "$name" || continue
         mkdir -p "build/fuzz/corpus/${name#fuzz/}"
-        seeds=tests/fuzz/seeds/${name#fuzz/}
-        suite "$name" 180 sh -c '"$@" && echo "ok 1 - foreign bytes bring it to no fault"' sh \
-            "$target" -max_total_time=${DROVER_FUZZ_SECONDS:-60} -rss_limit_mb=2048 -artifact_prefix=build/fuzz/ "build/fuzz/corpus/${name#fuzz/}" $([ -d "$seeds" ] && echo "$seeds")
+        seeds=$(ls -d tests/fuzz/seeds/"${name#fuzz/}" build/fuzz/seeds/"${name#fuzz/}" 2>/dev/null)
+        suite "$name" $((fuzz_seconds + 120)) sh -c '"$@" && echo "ok 1 - foreign bytes bring it to no fault"' sh \
+            "$target" -max_total_time=$fuzz_seconds -rss_limit_mb=2048 -artifact_prefix=build/fuzz/ "build/fuzz/corpus/${name#fuzz/}" $seeds
     done
     wanted bench && suite bench 1800 sh -c 'tests/bench/run.sh && echo "ok 1 - every bench printed its figures"'
     wanted bare && suite bare 1800 tests/bare.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """seeds.py DATA OUT: beginnings for the fuzz targets of the real files in DATA (shared/data), a folder a target below OUT.
 
-tests/run.sh and tests/fuzz/long.sh call it; what each target wants in its first bytes stands in its source."""
+tests/run.sh calls it; what each target wants in its first bytes stands in its source."""
 import json, pathlib, struct, sys
 
 MOST = 40000  # a longer seed slows all of them
