@@ -66,7 +66,9 @@ static bool out_of_memory(dv_error *err)
 static bool more_nodes(dv_index *ix, dv_error *err)
 {
     if (ix->count >= DV_MAX_ELEMENTS)
-        return dv_fail(err, DV_ERR_LIMIT, "the dataset has more than %d elements and items; no more are read, as such a dataset is a fault or an attack",
+        return dv_fail(err, DV_ERR_LIMIT,
+                       "the dataset has more than %d elements and items; no more are read, as such a dataset is a "
+                       "fault or an attack",
                        DV_MAX_ELEMENTS);
     uint32_t room = ix->room ? ix->room * 2 : FIRST_NODES;
     if (room > DV_MAX_ELEMENTS)
@@ -167,7 +169,8 @@ static bool open_frame(dv_index *ix, uint32_t node, frame_kind kind, uint32_t le
 {
     const frame *f = &ix->stack[ix->open];
     if (kind == FRAME_ITEMS && f->depth >= DV_MAX_NESTING)
-        return dv_fail(err, DV_ERR_LIMIT, "sequences are nested in each other more than %d deep, which no real dataset is, at offset %zu",
+        return dv_fail(err, DV_ERR_LIMIT,
+                       "sequences are nested in each other more than %d deep, which no real dataset is, at offset %zu",
                        DV_MAX_NESTING, ix->at);
     ix->at = end;
     if (!length) {
@@ -288,7 +291,8 @@ static void note(dv_index *ix, const frame *f, dv_tag tag, uint32_t length)
 static dv_index_state starved(dv_index *ix, size_t total, bool last, dv_error *err)
 {
     if (!ix->whole && total > DV_MAX_HEADER) {
-        dv_fail(err, DV_ERR_LIMIT, "the header (all before Pixel Data but its long values) is longer than %d bytes", DV_MAX_HEADER);
+        dv_fail(err, DV_ERR_LIMIT, "the header (all before Pixel Data but its long values) is longer than %d bytes",
+                DV_MAX_HEADER);
         return DV_INDEX_BAD;
     }
     if (!last)
@@ -404,8 +408,7 @@ dv_index_state dv_index_feed(dv_index *ix, const uint8_t *bytes, size_t total, b
         }
         if (!sequence && !fragments && (!bulk || ix->whole) && left - head < length) {
             if (!ix->whole && length > DV_MAX_HEADER) {
-                bad(err, DV_ERR_LIMIT, "a value inside a sequence is longer than a whole header may be",
-                    tag, at);
+                bad(err, DV_ERR_LIMIT, "a value inside a sequence is longer than a whole header may be", tag, at);
                 return DV_INDEX_BAD;
             }
             if (last) {

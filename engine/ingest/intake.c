@@ -272,8 +272,7 @@ static bool find_syntax(dv_intake *in, bool last)
         return true;
     if (in->header.len < TRIAL && !last)
         return false;
-    dv_text found =
-        dv_part10_plain_syntax((const uint8_t *)in->header.at, in->header.len, in->arrival.transfer_syntax);
+    dv_text found = dv_part10_plain_syntax((const uint8_t *)in->header.at, in->header.len, in->arrival.transfer_syntax);
     if (found.at != in->arrival.transfer_syntax.at) {
         in->arrival.transfer_syntax = found;
         dv_index_init(&in->index, &in->arena, dv_syntax_encoding(found));

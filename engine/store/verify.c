@@ -141,8 +141,8 @@ static bool compare_received(const dv_seal *seal, const dv_private *p, dv_arena 
 }
 
 /* All before the dataset: preamble, File Meta, note. */
-static bool compare_meta(dv_sha256 *h, const uint8_t *bytes, size_t dataset, const uint8_t *seal_bytes, const dv_seal *seal,
-                         const char *name, dv_error *err)
+static bool compare_meta(dv_sha256 *h, const uint8_t *bytes, size_t dataset, const uint8_t *seal_bytes,
+                         const dv_seal *seal, const char *name, dv_error *err)
 {
     static const uint8_t zeros[DV_SEAL_BYTES];
     uint8_t hash[DV_SHA256_BYTES];
@@ -179,8 +179,7 @@ static bool verify(const uint8_t *bytes, size_t len, const char *name, dv_arena 
     hashes h = {dv_sha256_new(), dv_sha256_new()};
     bool ok = (h.header && h.body) || dv_fail(err, DV_ERR_MEMORY, "no memory for a hash");
     ok = ok && compare_meta(h.header, bytes, meta.dataset, p.seal, &seal, name, err) &&
-         compare_parts(&h, bytes + meta.dataset, &seal, &p, name, err) &&
-         compare_received(&seal, &p, arena, name, err);
+         compare_parts(&h, bytes + meta.dataset, &seal, &p, name, err) && compare_received(&seal, &p, arena, name, err);
     dv_sha256_free(h.header);
     dv_sha256_free(h.body);
     return ok;
