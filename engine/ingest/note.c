@@ -174,9 +174,16 @@ bool dv_note_write_unreadable(const dv_passage *p, const char *reason, dv_text *
     return out->at || dv_fail(err, DV_ERR_MEMORY, "no memory for an object's note");
 }
 
-bool dv_note_is_file(dv_text json)
+/* cJSON does not say whether the text or the memory was bad, and a good object must not be taken for a bad one: a second look. */
+static cJSON *parse(dv_text json)
 {
     cJSON *root = cJSON_ParseWithLength(json.at, json.len);
+    return root ? root : cJSON_ParseWithLength(json.at, json.len);
+}
+
+bool dv_note_is_file(dv_text json)
+{
+    cJSON *root = parse(json);
     bool is = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(root, "file"));
     cJSON_Delete(root);
     return is;
@@ -203,7 +210,7 @@ static int64_t number_of(const cJSON *object, const char *name)
 
 bool dv_note_read(dv_text json, dv_arena *arena, dv_instance *row, dv_error *err)
 {
-    cJSON *root = cJSON_ParseWithLength(json.at, json.len);
+    cJSON *root = parse(json);
     if (!root)
         return dv_fail(err, DV_ERR_MALFORMED, "the object's note is no JSON");
     row->source = string_or_empty(root, "source", arena);
@@ -248,7 +255,7 @@ bool dv_note_read(dv_text json, dv_arena *arena, dv_instance *row, dv_error *err
 bool dv_note_quarantined(const dv_sealed *sealed, const dv_instance *row, bool header, dv_arena *arena,
                          dv_quarantined *out, dv_error *err)
 {
-    cJSON *root = cJSON_ParseWithLength(sealed->json.at, sealed->json.len);
+    cJSON *root = parse(sealed->json);
     if (!root)
         return dv_fail(err, DV_ERR_MALFORMED, "the object's note is no JSON");
     dv_text verdict = string_or_empty(root, "verdict", arena), none = DV_TEXT("");

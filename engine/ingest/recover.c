@@ -88,6 +88,27 @@ static dv_dataset *received_view(const dv_sealed *sealed, dv_dataset *stored, dv
     }
 }
 
+/* Is it the object that is bad, and not that we have no memory, no descriptor, no disk? Then recovery fails, and the next one looks again: a good
+ * object must not go to quarantine for our distress. */
+static bool is_bad(const dv_error *why, const char *path, dv_error *err)
+{
+    switch (why->code) {
+    case DV_ERR_NOT_DICOM:
+    case DV_ERR_TRUNCATED:
+    case DV_ERR_MALFORMED:
+    case DV_ERR_LIMIT:
+    case DV_ERR_PATH:
+    case DV_ERR_VALUE:
+    case DV_ERR_CHARSET:
+    case DV_ERR_UNSUPPORTED:
+    case DV_ERR_HASH:
+        return true;
+    default:
+        return dv_fail(err, why->code == DV_ERR_NONE ? DV_ERR_MEMORY : why->code, "recovery stopped at %s: %s", path,
+                       why->code == DV_ERR_NONE ? "no memory" : why->message);
+    }
+}
+
 static bool quarantine_bad(recovery *r, const char *path, dv_area area, const char *reason, dv_error *err)
 {
     dv_stored moved;
@@ -258,7 +279,7 @@ static bool recover_object(recovery *r, dv_area area, const char *path, dv_error
     dv_error why = {0};
     dv_map map;
     if (!dv_store_verify(r->ingest->store, path, NULL, &why))
-        return quarantine_bad(r, path, area, why.message, err);
+        return is_bad(&why, path, err) && quarantine_bad(r, path, area, why.message, err);
     if (!dv_map_object(r->ingest, path, &map, err))
         return false;
     dv_arena arena;
@@ -276,7 +297,7 @@ static bool recover_object(recovery *r, dv_area area, const char *path, dv_error
         ok = received != NULL;
     }
     if (!ok) {
-        ok = quarantine_bad(r, path, area, why.message, err);
+        ok = is_bad(&why, path, err) && quarantine_bad(r, path, area, why.message, err);
     } else {
         row.path = dv_text_of(path);
         row.bytes = map.len;

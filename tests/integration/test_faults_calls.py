@@ -186,6 +186,8 @@ if LONG:
                 few = min(MOST, 25)
                 first = 500 if kind == "malloc" else 1  # those before it are the loader's
                 for n in sorted({first + i * max(0, calls[kind] - first) // (few - 1) for i in range(few)}):
+                    if engine.alive():  # what failed before must not hold the port
+                        engine.kill()
                     with self.subTest(f"{kind} {n}"):
                         shutil.rmtree(engine.data)
                         shutil.copytree(template, engine.data)
