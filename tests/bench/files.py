@@ -3,9 +3,9 @@
 
 Three sets of files: 200 of 0.5 MB, 20 of 50 MB, 2000 of 10 KB. Seven rounds, and in each, in turn:
   cp       cp -r of the set, then sync of its file system
-  ingest   drover ingest of the set into a new data directory, default rules, durable and with its rows
+  ingest   drover ingest of the set, by an engine that runs on a new data directory: default rules, durable, with its rows
   sha256   sha256sum of the stored objects
-  verify   drover verify, of a running engine
+  verify   drover verify, by that engine
 Printed: medians, and the ratios of each round: their median and their range. Everything stands in the page cache, so it is the work that is
 measured and not the disk; each is a whole process, its start included."""
 import contextlib, pathlib, random, shutil, socket, statistics, struct, subprocess, sys, time
@@ -80,12 +80,12 @@ def round_of(drover, work, files, count):
     took["cp"] = timed("sh", "-c", 'cp -r "$0" "$1" && sync -f "$1"', files, copy)
     shutil.rmtree(copy)
     subprocess.run(["sync", "-f", work])
-    took["ingest"] = timed(drover, "ingest", files, "--data", data)
-    objects = [str(p) for p in (data / "objects").rglob("*.dcm")]
-    if len(objects) != count:
-        sys.exit(f"{len(objects)} of {count} files were stored")
-    took["sha256"] = timed("sha256sum", *objects)
     with engine(drover, data):
+        took["ingest"] = timed(drover, "ingest", files, "--data", data)
+        objects = [str(p) for p in (data / "objects").rglob("*.dcm")]
+        if len(objects) != count:
+            sys.exit(f"{len(objects)} of {count} files were stored")
+        took["sha256"] = timed("sha256sum", *objects)
         took["verify"] = timed(drover, "verify", "--data", data)
     return took
 
