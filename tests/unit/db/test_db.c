@@ -337,7 +337,8 @@ static void a_lost_connection_fails_its_transaction_and_the_next_one_has_a_new_c
     assert_int_equal(err.code, DV_ERR_DB);
     assert_false(dv_db_rollback_to(db));
     assert_false(dv_db_in_transaction(db));
-    assert_false(dv_db_exec(db, &err, "INSERT INTO u VALUES ($1)", "i", (int64_t)3)); /* not on its own, outside what began */
+    assert_false(
+        dv_db_exec(db, &err, "INSERT INTO u VALUES ($1)", "i", (int64_t)3)); /* not on its own, outside what began */
     assert_false(dv_db_commit(db, &err));
     assert_true(dv_db_begin(db, false, &err));
     assert_true(dv_db_exec(db, &err, "INSERT INTO u VALUES ($1)", "i", (int64_t)4)); /* prepared anew */
@@ -436,7 +437,8 @@ static void text_that_is_none_does_not_stop_a_row(void **state)
     dv_rows *r = dv_db_query(db, &err, "SELECT a FROM t WHERE a = $1", "t", odd);
     assert_true(dv_rows_next(r));
     if (on_postgres())
-        assert_string_equal(dv_rows_text(r, 0).at, "a\xef\xbf\xbd" "b\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdz");
+        assert_string_equal(dv_rows_text(r, 0).at, "a\xef\xbf\xbd"
+                                                   "b\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdz");
     else
         assert_true(dv_text_equal(dv_rows_text(r, 0), odd));
     assert_true(dv_rows_close(r, &err));
@@ -447,7 +449,8 @@ static void what_is_posted_is_there_with_the_next_answer_and_its_failure_fails_i
 {
     (void)state;
     dv_db *db = fresh();
-    assert_true(dv_db_post(db, &err, "INSERT INTO u VALUES ($1)", "i", (int64_t)1000)); /* outside a transaction: at once */
+    assert_true(
+        dv_db_post(db, &err, "INSERT INTO u VALUES ($1)", "i", (int64_t)1000)); /* outside a transaction: at once */
     assert_int_equal(number(db, "SELECT sum(x) FROM u"), 1000);
     assert_true(dv_db_begin(db, false, &err));
     for (int member = 0; member < 4; member++) {
@@ -495,6 +498,23 @@ static void a_duplicate_key_inside_a_transaction_takes_its_member_only(void **st
     dv_db_close(db);
 }
 
+/* Log lines are made of these messages; a value may be a patient's name. */
+static void no_message_quotes_a_value(void **state)
+{
+    (void)state;
+    dv_db *db = fresh();
+    assert_true(dv_db_exec(db, &err, "INSERT INTO t (a) VALUES ($1)", "s", "Secret^Name"));
+    assert_false(dv_db_exec(db, &err, "INSERT INTO t (a) VALUES ($1)", "s", "Secret^Name"));
+    assert_int_equal(err.code, DV_ERR_EXISTS);
+    assert_null(strstr(err.message, "Secret"));
+    if (on_postgres()) { /* SQLite takes it as 0 */
+        assert_false(dv_db_exec(db, &err, "INSERT INTO u (x) VALUES (CAST($1 AS BIGINT))", "s", "Secret^Name"));
+        assert_null(strstr(err.message, "Secret"));
+        assert_non_null(strstr(err.message, "22P02"));
+    }
+    dv_db_close(db);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, make_folder, drop_folder)
@@ -514,6 +534,7 @@ int main(void)
         T(text_that_is_none_does_not_stop_a_row),
         T(what_is_posted_is_there_with_the_next_answer_and_its_failure_fails_its_member_only),
         T(a_duplicate_key_inside_a_transaction_takes_its_member_only),
+        T(no_message_quotes_a_value),
     };
     const struct CMUnitTest sqlite[] = {
         T(full_is_in_force_for_the_transaction_that_asked_and_not_for_the_next),
@@ -527,5 +548,6 @@ int main(void)
         T(a_failed_statement_that_was_ignored_is_not_committed_as_if_all_were_well),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    return failed + (on_postgres() ? cmocka_run_group_tests(postgres, NULL, NULL) : cmocka_run_group_tests(sqlite, NULL, NULL));
+    return failed +
+           (on_postgres() ? cmocka_run_group_tests(postgres, NULL, NULL) : cmocka_run_group_tests(sqlite, NULL, NULL));
 }
