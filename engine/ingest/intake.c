@@ -420,11 +420,6 @@ static bool complete(dv_intake *in, dv_error *err)
     dv_error why;
     if (in->phase == PHASE_RAW)
         return finish_deflated(in, err);
-    if (in->phase == PHASE_BULK) {
-        dv_fail(&why, DV_ERR_TRUNCATED, "the dataset ends inside a bulk value, %llu bytes before its end",
-                (unsigned long long)in->bulk_left);
-        return turn_bad(in, &why, err);
-    }
     if (in->phase == PHASE_HEADER) {
         if (in->header.len == 0) {
             dv_fail(&why, DV_ERR_TRUNCATED, "the dataset is empty");
@@ -435,6 +430,11 @@ static bool complete(dv_intake *in, dv_error *err)
         if (in->phase == PHASE_HEADER && !(dv_header_hash(&in->index, in->passage.received_hash, err) &&
                                            dv_passage_open(&in->passage, err) && begin_object(in, true, err)))
             return false;
+    }
+    if (in->phase == PHASE_BULK) {
+        dv_fail(&why, DV_ERR_TRUNCATED, "the dataset ends inside a bulk value, %llu bytes before its end",
+                (unsigned long long)in->bulk_left);
+        return turn_bad(in, &why, err);
     }
     return in->phase != PHASE_PREFIX || begin_object(in, true, err);
 }

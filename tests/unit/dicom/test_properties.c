@@ -204,7 +204,8 @@ static const char *difference(const dv_index *before, const dv_index *after, con
         size_t same = m->kind == DV_NODE_VALUE ? m->stop - m->offset : m->head;
         if (around && m->length != DV_UNDEFINED)
             same -= 4;
-        if (m->head != n->head || m->vr != n->vr || memcmp(a[i].at, b[k].at, same) != 0)
+        /* The VR of an implicit one may follow another element (PixelRepresentation); an explicit one stands in the bytes. */
+        if (m->head != n->head || memcmp(a[i].at, b[k].at, same) != 0)
             return a[i].key;
         if (!around && m->stop - m->offset != n->stop - n->offset)
             return a[i].key;
@@ -292,6 +293,8 @@ static void one_edit(const dv_index *ix, bool flip)
         return;
     }
     dv_index again;
+    if (flip && !out.len) /* its only element went */
+        return;
     if (flip) {
         out = dv_arena_text(&arena, out);
         ((char *)(uintptr_t)out.at)[any((uint32_t)out.len)] ^= (char)(1 << any(8));

@@ -381,6 +381,20 @@ static void a_dataset_in_another_syntax_than_negotiated_is_stored_in_its_own(voi
     }
 }
 
+/* Found by fuzzing: all that came is less than what tells the syntax, and ends in the head of a bulk value. */
+static void a_short_dataset_that_ends_in_a_bulk_value_is_kept(void **state)
+{
+    site *s = *state;
+    dv_buffer b = {0};
+    header(&b, "1.2.3", "P1");
+    element(&b, 0x0042, 0x0011, "OB", "", 0);
+    memcpy(b.at + b.len - 4, "\0\0\2\0", 4); /* 128 KB, of which nothing came */
+    dv_receipt r = take(s, &b, DV_UID_EXPLICIT_LE, "1.2.3", 100000);
+    assert_int_equal(r.kept, DV_KEPT_UNREADABLE);
+    assert_non_null(strstr(r.reason, "ends inside a bulk value"));
+    dv_buffer_free(&b);
+}
+
 static void an_intake_that_is_dropped_leaves_nothing(void **state)
 {
     site *s = *state;
@@ -523,6 +537,7 @@ int main(void)
         CASE(a_deflated_dataset_is_stored_as_the_stream_that_came),
         CASE(what_cannot_be_filed_is_held_naming_the_uid_it_lacks),
         CASE(a_dataset_in_another_syntax_than_negotiated_is_stored_in_its_own),
+        CASE(a_short_dataset_that_ends_in_a_bulk_value_is_kept),
         CASE(an_intake_that_is_dropped_leaves_nothing),
         CASE(rows_that_a_kill_took_are_made_again_from_the_objects),
         CASE(an_object_whose_bytes_were_lost_goes_to_quarantine),
