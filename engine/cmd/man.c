@@ -79,23 +79,26 @@ static size_t list_word(dv_text t)
 
 static void prose(dv_buffer *out, const char *text)
 {
-    bool listing = false, begun = false;
+    bool listing = false, begun = false,
+         gap = false; /* a paragraph's macro stands before text only, not before a list */
     for (dv_text rest = dv_text_of(text); rest.at;) {
         dv_text t = dv_text_split(rest, '\n', &rest);
         size_t n = list_word(t);
-        if (dv_text_trim(t).len == 0 || (listing && n == 0 && *t.at != ' ')) {
-            if (begun && rest.at)
-                dv_buffer_string(out, ".PP\n");
-            listing = false;
+        if (dv_text_trim(t).len == 0) {
+            gap = begun;
+            continue;
         }
         if (n) {
             term(out, "", (dv_text){t.at, n}, NULL, dv_text_trim((dv_text){t.at + n, t.len - n}));
-            listing = true;
-        } else if (dv_text_trim(t).len) {
+        } else {
+            if (gap || (listing && *t.at != ' '))
+                dv_buffer_string(out, ".PP\n");
             words(out, dv_text_trim(t), true);
             dv_buffer_string(out, "\n");
         }
+        listing = n || (listing && *t.at == ' ');
         begun = true;
+        gap = false;
     }
 }
 
