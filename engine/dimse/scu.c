@@ -137,6 +137,27 @@ static dv_upper *request(dv_association *a, int fd, const dv_target *to, const d
     return u;
 }
 
+/* Which it was decides who can help: an abstract syntax is a service that is off, a transfer syntax is a codec. */
+static void no_service(const dv_association *a, const dv_context_offer *offers, size_t count, dv_error *err)
+{
+    size_t by_syntax = 0, by_class = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        by_class += dv_upper_result(a->upper, i) == 3;
+        by_syntax += dv_upper_result(a->upper, i) == 4;
+    }
+    dv_fail(
+        err, DV_ERR_UNSUPPORTED,
+        "%s (%s:%u) takes the association but none of the %zu services offered (first %s): %s; its administrator must "
+        "enable them for AE title %s",
+        a->called, a->host, a->port, count, offers[0].sop_class,
+        by_class == count    ? "it does not support the class (abstract syntax)"
+        : by_syntax == count ? "it supports the class, but none of the transfer syntaxes offered"
+        : by_syntax          ? "it supports some classes, but none of the transfer syntaxes offered for them"
+                             : "it refuses them without a reason",
+        a->calling);
+}
+
 dv_association *dv_associate(const dv_target *to, const dv_context_offer *offers, size_t count, dv_error *err)
 {
     dv_association *a;
@@ -166,10 +187,7 @@ dv_association *dv_associate(const dv_target *to, const dv_context_offer *offers
     }
     dv_upper_contexts(a->upper, &accepted);
     if (accepted == 0 && !to->keep_empty) {
-        dv_fail(err, DV_ERR_UNSUPPORTED,
-                "%s (%s:%u) takes the association but none of the %zu services offered (first %s); its administrator "
-                "must enable them for AE title %s",
-                a->called, a->host, a->port, count, offers[0].sop_class, a->calling);
+        no_service(a, offers, count, err);
         dv_release(a);
         return NULL;
     }
